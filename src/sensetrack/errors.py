@@ -1,0 +1,108 @@
+"""Every error and warning of the package, and the exit code each one ends a command with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+def one_line(text: object) -> str:
+    """Return `text` with control characters escaped, so that a hostile file name stays on its line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+class SenseTrackError(Exception):
+    """Base of every error that is not a bug of ours.
+
+    Parameters
+    ----------
+    cause : str
+        What rule was broken and the value found, one clause.
+    path : path-like, optional
+        The file the error is about; named first in the message.
+    advice : str, optional
+        What the user can do; named last.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, cause: str, *, path: str | PathLike[str] | None = None, advice: str | None = None
+    ) -> None:
+        super().__init__(cause)
+        self.cause, self.path, self.advice = cause, path, advice
+
+    def __str__(self) -> str:
+        head = "" if self.path is None else f"{one_line(self.path)}: "
+        tail = "" if self.advice is None else f"; {one_line(self.advice)}"
+        return f"{head}{one_line(self.cause)}{tail}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders with their path and advice.
+        return _rebuild, (type(self), self.cause, self.path, self.advice)
+
+
+def _rebuild(
+    cls: type[SenseTrackError], cause: str, path: str | PathLike[str] | None, advice: str | None
+) -> SenseTrackError:
+    return cls(cause, path=path, advice=advice)
+
+
+class ConfigError(SenseTrackError, ValueError):
+    """Unknown key (the known ones are named), bad value, or an output that exists already."""
+
+    exit_code = 2
+
+
+class InputError(SenseTrackError, ValueError):
+    """An input that is unreadable or does not fit the job."""
+
+    exit_code = 3
+
+
+class UnsafeInputError(InputError):
+    """An input that asks for more than reading one local file of an expected format."""
+
+
+class MetadataError(InputError):
+    """A field of the metadata is missing or unreadable."""
+
+
+class GridMismatchError(InputError):
+    """Two images that do not share shape, transform and CRS."""
+
+
+class NoOverlapError(InputError):
+    """Two images with no ground in common."""
+
+
+class NoMatchError(InputError):
+    """There is nothing that could be matched."""
+
+
+class EnvironmentFault(SenseTrackError, RuntimeError):
+    """Disk, permission, memory, network or another program failed us."""
+
+    exit_code = 5
+
+
+class OutputError(EnvironmentFault):
+    """A result cannot be written."""
+
+
+class SenseTrackWarning(UserWarning):
+    """Base of the warnings; each is recorded in the run record."""
+
+
+class NoGeoreferenceWarning(SenseTrackWarning):
+    """Results stay in pixels because the images do not say where they are."""
+
+
+class ResampledWarning(SenseTrackWarning):
+    """The secondary was warped onto the grid of the reference."""
+
+
+class NothingMatchedWarning(SenseTrackWarning):
+    """Not one post passed every test."""

@@ -1,0 +1,108 @@
+"""What every dense flow needs around its library call: harmless fill of missing pixels, and an honest score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensetrack.ot.correlation import FLAT
+from sensetrack.ot.fields import Flag, Match
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sensetrack.ot.chips import ChipGrid
+    from sensetrack.ot.tiles import Tile
+
+
+def fill_invalid(reference: Tile, secondary: Tile, reach: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both images without holes.
+
+    A pixel missing in either is replaced in both, each by the mean of its own valid surroundings (Gaussian of
+    `reach` px): a fill that has no edge of its own cannot look like motion.
+    """
+    import cv2
+
+    valid = reference.valid & secondary.valid
+    if valid.all():
+        return reference.values, secondary.values
+    weight = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), reach)
+    return tuple(  # type: ignore[return-value]
+        np.where(
+            valid,
+            tile.values,
+            cv2.GaussianBlur(np.where(valid, tile.values, np.float32(0)), (0, 0), reach)
+            / np.maximum(weight, 1e-6),
+        ).astype(np.float32)
+        for tile in (reference, secondary)
+    )
+
+
+def judge_flow(
+    reference: Tile,
+    secondary: Tile,
+    flow: tuple[NDArray[Any], NDArray[Any]],
+    window: tuple[int, int],
+    chips: ChipGrid,
+    halo: tuple[int, int],
+) -> Match:
+    """Score a dense flow, raise its flags and cut the halo off.
+
+    The score is the zero-mean normalised cross-correlation, over `window`, of the reference with the secondary
+    pulled back along the flow: what a user would see when flickering the two.
+
+    Parameters
+    ----------
+    flow : (d_row, d_col)
+        Motion, px, of the tiles' shape.
+    window : (int, int)
+        Rows and columns of pixels each score is taken over.
+    """
+    import cv2
+
+    d_row, d_col = (np.asarray(part, np.float32) for part in flow)
+    rows, cols = np.indices(d_row.shape, np.float32)
+    pulled = cv2.remap(secondary.values, cols + d_col, rows + d_row, cv2.INTER_CUBIC)
+    seen = cv2.remap(secondary.valid.astype(np.float32), cols + d_col, rows + d_row, cv2.INTER_LINEAR)
+    used = reference.valid & (seen > 0.999)
+    share, score, flat = local_zncc(reference.values, pulled, used, window)
+    flags = np.zeros(d_row.shape, np.uint16)
+    flags[~used | (share < 0.5)] |= Flag.NO_DATA.bit
+    flags[flat & (share >= 0.5)] |= Flag.LOW_TEXTURE.bit
+    hole = flags > 0
+    core = (slice(halo[0], halo[0] + chips.image[0]), slice(halo[1], halo[1] + chips.image[1]))
+    return Match(
+        np.where(hole, np.nan, d_row)[core],
+        np.where(hole, np.nan, d_col)[core],
+        flags[core],
+        np.where(hole, np.nan, score)[core],
+    )
+
+
+def local_zncc(
+    first: NDArray[Any], second: NDArray[Any], used: NDArray[np.bool_], window: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+    """Correlate two images in a window around every pixel, over the pixels that are `used`.
+
+    Returns
+    -------
+    share, score, flat : ndarray
+        Share of the window that is used; correlation -1..1 (0 where flat); True where either image is flat.
+    """
+    import cv2
+
+    weight = used.astype(np.float64)
+
+    def mean(values: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(cv2.boxFilter(values * weight, cv2.CV_64F, window[::-1], borderType=cv2.BORDER_CONSTANT))
+
+    share = mean(weight)
+    safe = np.maximum(share, 1e-9)
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    mean_a, mean_b = mean(a) / safe, mean(b) / safe
+    var_a, var_b = mean(a * a) / safe - mean_a**2, mean(b * b) / safe - mean_b**2
+    flat = (var_a <= FLAT) | (var_b <= FLAT)
+    scale = np.sqrt(np.where(flat, 1.0, var_a * var_b))
+    score = np.where(flat, 0.0, (mean(a * b) / safe - mean_a * mean_b) / scale)
+    return share, np.clip(score, -1, 1), flat

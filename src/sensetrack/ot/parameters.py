@@ -1,0 +1,119 @@
+"""What every set of parameters has in common: frozen, checked, and the same in Python, JSON, YAML and a shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sensetrack.errors import ConfigError, one_line
+
+PxPair = tuple[
+    Annotated[int, Field(ge=1)],
+    Annotated[int, Field(ge=1)],
+]
+"""(rows, columns) in px."""
+
+
+def both(value: Any) -> Any:
+    """Read one number as the same number for rows and columns."""
+    return value if value is None or isinstance(value, (tuple, list)) else (value, value)
+
+
+class Parameters(BaseModel):
+    """Frozen, validated parameters that refuse strangers.
+
+    Positional arguments follow the order of the fields. Bad values and unknown keys raise `ConfigError`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        names = list(type(self).model_fields)
+        if len(args) > len(names):
+            message = f"{type(self).__name__} takes at most {len(names)} arguments, instead got {len(args)}"
+            raise ConfigError(message)
+        positional = dict(zip(names, args, strict=False))
+        twice = sorted(positional.keys() & kwargs.keys())
+        if twice:
+            message = f"{type(self).__name__} got {', '.join(twice)} twice"
+            raise ConfigError(message)
+        try:
+            super().__init__(**positional, **kwargs)
+        except ValidationError as error:
+            raise ConfigError(explain(error, type(self).__name__, names)) from error
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a mapping; None means the default, unknown keys are errors that name the known ones."""
+        if not isinstance(values, dict):
+            message = f"{cls.__name__} must be described by a mapping, instead got {type(values).__name__}"
+            raise ConfigError(message)
+        return cls(**{str(key): value for key, value in values.items() if value is not None})
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Self:
+        """Build from a JSON file."""
+        return cls.from_dict(_load(Path(path), json.loads))
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Build from a YAML file."""
+        import yaml
+
+        return cls.from_dict(_load(Path(path), yaml.safe_load))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values (numbers, text, lists) that `from_dict` reads back."""
+        return self.model_dump(mode="json")
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return the parameters as JSON text, and write it to `path` where given."""
+        return _save(json.dumps(self.to_dict(), indent=2) + "\n", path)
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """Return the parameters as YAML text, and write it to `path` where given."""
+        import yaml
+
+        return _save(yaml.safe_dump(self.to_dict(), sort_keys=False), path)
+
+    from_JSON = from_json  # noqa: N815  the spellings of the first release
+    from_YAML = from_yaml  # noqa: N815
+    toJSON = to_json  # noqa: N815
+
+
+def explain(error: ValidationError, owner: str, known: list[str]) -> str:
+    """Say in one sentence what is wrong with parameters: rule and value found, or the keys that exist."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or owner
+    if first["type"] == "extra_forbidden":
+        return f"{owner} has no parameter {one_line(key)!r}; it has {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"{owner} needs {key}"
+    rule = first["msg"][0].lower() + first["msg"][1:]
+    return f"{owner}.{key}: {rule}, instead got {first['input']!r}"
+
+
+def _load(path: Path, parse: Any) -> dict[str, Any]:
+    """Read a small text file of parameters."""
+    try:
+        values = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("not found", path=path) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", path=path) from error
+    except Exception as error:  # each parser has errors of its own; all mean the same to the user
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"is not valid ({first})", path=path) from error
+    if not isinstance(values, dict):
+        message = f"must hold a mapping of parameters, instead got {type(values).__name__}"
+        raise ConfigError(message, path=path)
+    return values
+
+
+def _save(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text

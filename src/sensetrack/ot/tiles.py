@@ -1,0 +1,109 @@
+"""Windows of images for the kernels, and the layers their results are gathered in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sensetrack.ot.fields import OffsetField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from sensetrack.blocks import Block
+    from sensetrack.grid import Grid
+    from sensetrack.ot.fields import Match
+    from sensetrack.ot.interfaces import Image
+
+
+class Tile(NamedTuple):
+    """A window of one image as the kernels see it."""
+
+    values: NDArray[np.float32]
+    """(rows, cols); finite everywhere, 0 where not valid."""
+    valid: NDArray[np.bool_]
+    """(rows, cols); True = usable."""
+
+
+def shifted(window: slice, by: int) -> slice:
+    """Return a slice moved by a number of pixels."""
+    return slice(window.start + by, window.stop + by)
+
+
+def sample_windows(
+    image: Image, *, per_side: int = 16, size: int = 64
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Yield windows spread evenly over an image: all of it where it is small, about 1 Mpx of it otherwise.
+
+    What is fitted once on the whole image (scales, histograms) is fitted on these, so that its cost does not
+    grow with the image and never depends on tiles.
+    """
+    if image.height * image.width <= (per_side * size) ** 2:
+        yield image.read(slice(0, image.height), slice(0, image.width))
+        return
+    for row in _starts(image.height, per_side, size):
+        for col in _starts(image.width, per_side, size):
+            yield image.read(
+                slice(row, min(row + size, image.height)), slice(col, min(col + size, image.width))
+            )
+
+
+def _starts(length: int, number: int, size: int) -> list[int]:
+    """Even starts of `number` windows (more where the axis is short against the other: at most all of it)."""
+    if length <= number * size:
+        return list(range(0, length, size))
+    return [int(start) for start in np.linspace(0, length - size, number)]
+
+
+class Scaled:
+    """Reads windows of an image as tiles whose values do not depend on the units of the image."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        sample = np.concatenate([v[ok].astype(np.float64) for v, ok in sample_windows(image)])
+        low, self.middle, high = np.percentile(sample, (2, 50, 98)) if sample.size else (0.0, 0.0, 1.0)
+        spread = high - low
+        if not spread > 0 and sample.size:  # nearly everything is one value: use what there is
+            spread = float(np.ptp(sample))
+        self.spread = spread if spread > 0 else 1.0
+
+    def tile(self, rows: slice, cols: slice, halo: tuple[int, int]) -> Tile:
+        """Read a window with a halo; what lies outside the image is not valid."""
+        top, left = rows.start - halo[0], cols.start - halo[1]
+        shape = (rows.stop + halo[0] - top, cols.stop + halo[1] - left)
+        values, valid = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        inner_rows = slice(max(top, 0), min(top + shape[0], self.image.height))
+        inner_cols = slice(max(left, 0), min(left + shape[1], self.image.width))
+        if inner_rows.start >= inner_rows.stop or inner_cols.start >= inner_cols.stop:
+            return Tile(values, valid)
+        pixels, usable = self.image.read(inner_rows, inner_cols)
+        place = shifted(inner_rows, -top), shifted(inner_cols, -left)
+        number = np.where(usable, pixels, self.middle).astype(np.float64)
+        values[place] = (number - self.middle) / self.spread
+        valid[place] = usable
+        return Tile(values, valid)
+
+
+class Layers:
+    """The arrays of an offset field while its tiles come in."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.layers: dict[str, NDArray[Any]] = {}
+
+    def put(self, block: blocks.Block, result: Match) -> None:
+        for name, part in result._asdict().items():
+            if part is None:
+                continue
+            if name not in self.layers:
+                kind = np.uint16 if name == "flags" else np.float32
+                self.layers[name] = np.zeros((*self.shape, *part.shape[2:]), kind)
+            self.layers[name][block.rows, block.cols] = part
+
+    def field(self, grid: Grid, step: tuple[int, int], gross: tuple[int, int]) -> OffsetField:
+        self.layers["d_row"] += np.float32(gross[0])
+        self.layers["d_col"] += np.float32(gross[1])
+        return OffsetField(grid=grid, step=step, **self.layers)
