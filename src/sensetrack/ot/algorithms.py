@@ -69,6 +69,11 @@ class NCC(OTAlgorithm):
         return self.chip
 
     @property
+    def reach(self) -> tuple[int, int]:
+        """The search."""
+        return self.search
+
+    @property
     def halo(self) -> tuple[int, int]:
         """The search, and what interpolating a peak at its end needs."""
         return self.search[0] + MARGIN, self.search[1] + MARGIN
@@ -131,6 +136,8 @@ class OpenCVOpticalFlow(OTAlgorithm):
     name: ClassVar[str] = "farneback"
     library: ClassVar[str] = "OpenCV"
     block: ClassVar[tuple[int, int]] = (1024, 1024)
+    min_score: ClassVar[float] = 0.6
+    """A flow follows noise to some degree: over its small windows chance reaches 0.5."""
 
     flow: tuple[float, float] | None = Field(
         None, description="first guess of the offset everywhere, rows and columns", json_schema_extra={"unit": "px"}

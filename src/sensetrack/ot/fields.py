@@ -85,6 +85,8 @@ class OffsetField(_MapFields):
     """Grid of posts: post ``[i, j]`` is the centre of its chip."""
     step: tuple[int, int] = (1, 1)
     """Image pixels between posts, (rows, cols)."""
+    start: tuple[float, float] = (0.5, 0.5)
+    """Post [0, 0] in the images, (row, col) in pixel corners."""
     score: NDArray[np.float32] | None = None
     """Likeness at the offset, at most 1, larger is better; unitless."""
     snr: NDArray[np.float32] | None = None

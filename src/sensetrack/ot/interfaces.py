@@ -164,11 +164,21 @@ class Image:
         """(rows, cols), True = usable in every band (read now where pixels are on disk)."""
         return self._valid(self.image, slice(0, self.height), slice(0, self.width))
 
-    def with_data(self, data: Source, valid: Source | None, grid: Grid | None = None) -> Image:
-        """Return the same scene with other pixels (one band), validity and possibly another grid."""
-        grid = grid or self.grid
+    def with_data(self, data: Source) -> Image:
+        """Return the same scene with other pixels: one band on the same grid, NaN where not valid."""
+        return Image(data, self.affine, self.crs, acquired=self.acquired, sensor=self.sensor)
+
+    def taken(self, acquired: datetime) -> Image:
+        """Return the image with another acquisition time (UTC)."""
         return Image(
-            data, grid.affine, grid.crs, valid=valid, acquired=self.acquired, sensor=self.sensor
+            self.data,
+            self.affine,
+            self.crs,
+            self.nodata,
+            valid=self.mask_source,
+            band_names=self.band_names,
+            acquired=acquired,
+            sensor=self.sensor,
         )
 
     def read(self, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -245,6 +255,11 @@ class OTAlgorithm(Parameters, ABC):
         """Pixels (rows, cols) around a post that decide its offset: the chip or the smoothing window."""
 
     @property
+    def reach(self) -> tuple[int, int]:
+        """Largest motion (rows, cols), px, that is found around the whole-image shift."""
+        return self.support
+
+    @property
     @abstractmethod
     def halo(self) -> tuple[int, int]:
         """Pixels (rows, cols) to be read on each side of the chips of a tile."""
@@ -315,4 +330,4 @@ class OTAlgorithm(Parameters, ABC):
         for block, result in blocks.run(job, tiles, mapper=mapper, advance=advance):
             out.put(block, result)
         posts = pair.grid.posts(chips.centre, chips.step, chips.shape)
-        return out.field(posts, chips.step, gross)
+        return out.field(posts, chips, gross)

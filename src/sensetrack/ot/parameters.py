@@ -43,6 +43,9 @@ class Parameters(BaseModel):
         try:
             super().__init__(**positional, **kwargs)
         except ValidationError as error:
+            own = error.errors()[0].get("ctx", {}).get("error")
+            if isinstance(own, ConfigError):  # said by a check of ours, and better
+                raise own from None
             raise ConfigError(explain(error, type(self).__name__, names)) from error
 
     @classmethod
@@ -56,14 +59,14 @@ class Parameters(BaseModel):
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
         """Build from a JSON file."""
-        return cls.from_dict(_load(Path(path), json.loads))
+        return cls.from_dict(load_mapping(Path(path), json.loads))
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
         """Build from a YAML file."""
         import yaml
 
-        return cls.from_dict(_load(Path(path), yaml.safe_load))
+        return cls.from_dict(load_mapping(Path(path), yaml.safe_load))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (numbers, text, lists) that `from_dict` reads back."""
@@ -96,7 +99,7 @@ def explain(error: ValidationError, owner: str, known: list[str]) -> str:
     return f"{owner}.{key}: {rule}, instead got {first['input']!r}"
 
 
-def _load(path: Path, parse: Any) -> dict[str, Any]:
+def load_mapping(path: Path, parse: Any) -> dict[str, Any]:
     """Read a small text file of parameters."""
     try:
         values = parse(path.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sensetrack import blocks
 from sensetrack.ot.fields import OffsetField
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sensetrack.blocks import Block
     from sensetrack.grid import Grid
+    from sensetrack.ot.chips import ChipGrid
     from sensetrack.ot.fields import Match
     from sensetrack.ot.interfaces import Image
 
@@ -87,6 +88,27 @@ class Scaled:
         return Tile(values, valid)
 
 
+def overview(
+    scaled: Scaled, factor: int, *, mapper: blocks.Mapper = map
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Shrink an image to the means of factor x factor valid pixels; valid where at least half of them are."""
+    height, width = scaled.image.grid.shape
+    size = -(-height // factor), -(-width // factor)
+    mean, valid = np.zeros(size), np.zeros(size, bool)
+
+    def job(block: blocks.Block) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        rows, cols = (slice(s.start * factor, s.stop * factor) for s in (block.rows, block.cols))
+        tile = scaled.tile(rows, cols, (0, 0))
+        cells = (block.shape[0], factor, block.shape[1], factor)
+        number = tile.valid.reshape(cells).sum(axis=(1, 3))
+        total = tile.values.reshape(cells).sum(axis=(1, 3), dtype=float)
+        return total / np.maximum(number, 1), number >= factor**2 / 2
+
+    for block, result in blocks.run(job, blocks.plan(size, (64, 64)), mapper=mapper):
+        mean[block.rows, block.cols], valid[block.rows, block.cols] = result
+    return mean, valid
+
+
 class Layers:
     """The arrays of an offset field while its tiles come in."""
 
@@ -103,7 +125,7 @@ class Layers:
                 self.layers[name] = np.zeros((*self.shape, *part.shape[2:]), kind)
             self.layers[name][block.rows, block.cols] = part
 
-    def field(self, grid: Grid, step: tuple[int, int], gross: tuple[int, int]) -> OffsetField:
+    def field(self, grid: Grid, chips: ChipGrid, gross: tuple[int, int]) -> OffsetField:
         self.layers["d_row"] += np.float32(gross[0])
         self.layers["d_col"] += np.float32(gross[1])
-        return OffsetField(grid=grid, step=step, **self.layers)
+        return OffsetField(grid=grid, step=chips.step, start=chips.centre, **self.layers)

@@ -57,7 +57,7 @@ class Preprocessor(Parameters, ABC):
     def __call__(self, image: Image) -> Image:
         """Return the image as seen through the filter; pixels are filtered when they are read."""
         data = _Filtered(image, self, self.fit(image))
-        return image.with_data(data, _Validity(image))
+        return image.with_data(data)
 
 
 def preprocess(pair: ImagePair, preprocessor: Preprocessor) -> ImagePair:
@@ -78,18 +78,6 @@ class _Filtered:
         values, valid = self.image.read(*key)
         out = self.preprocessor.apply(values, valid, self.fitted)
         return np.where(valid, out, np.nan).astype(np.float32)
-
-
-class _Validity:
-    """Validity of an image whose nodata value the filter has changed."""
-
-    dtype = np.dtype(bool)
-
-    def __init__(self, image: Image) -> None:
-        self.image, self.shape = image, image.grid.shape
-
-    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.bool_]:
-        return self.image.read(*key)[1]
 
 
 @register

@@ -1,0 +1,126 @@
+"""The `sensetrack` command; the only room that sets exit codes and logging."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sensetrack.errors import SenseTrackError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cyclopts import App
+
+COMMANDS = {
+    "demo": "Track a landslide whose truth is known; needs no data and no network.",
+    "track": "Measure how the ground moved between two scenes and write the whole product.",
+    "algorithms": "List the algorithms, or describe one: parameters, defaults, units.",
+    "info": "Say what a product is: size, bands, where and when.",
+    "doctor": "Report versions, drivers, other programs, credentials present, cores, space.",
+}
+"""Names and one-line helps; the modules behind them are imported only when they are called."""
+
+
+def build_app() -> App:
+    """Return the command line; the code behind a command is imported when it is called."""
+    from cyclopts import App
+
+    import sensetrack
+
+    app = App(
+        name="sensetrack",
+        help="Two satellite scenes in, a trustworthy map of how the ground moved out.",
+        help_epilogue=(
+            "Exit codes: 0 done, 2 usage or configuration, 3 bad input, 4 a batch with failed pairs, "
+            "5 environment (disk, permission, memory, another program), 130 or 143 interrupted, 1 our bug."
+        ),
+        version=sensetrack.__version__,
+        help_format="plaintext",
+    )
+    for place, (name, text) in enumerate(COMMANDS.items()):
+        app.command(f"sensetrack.cli.{name}:{name}", name=name, help=text, sort_key=place)
+    return app
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; errors become one line on stderr."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in tokens
+    _set_up_logging(tokens)
+    try:
+        return _call(tokens)
+    except SenseTrackError as error:
+        return _report(str(error), error.exit_code, debug=debug)
+    except KeyboardInterrupt:
+        return _report("interrupted", 130, debug=False)
+    except MemoryError:
+        return _report("out of memory; use fewer --workers or an area of interest", 5, debug=debug)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _report(f"{where}{error.strerror or error}", 5, debug=debug)
+    except Exception as error:  # noqa: BLE001  what is left is a bug of ours
+        cause = f"{type(error).__name__}: {error}"
+        if "Insufficient memory" in cause:
+            return _report("out of memory; use fewer --workers or an area of interest", 5, debug=debug)
+        return _report(f"this is a bug in sensetrack ({cause}); run again with --debug and report it", 1, debug=debug)
+
+
+def _call(tokens: list[str]) -> int:
+    from cyclopts.exceptions import CycloptsError
+
+    app = build_app()
+    try:
+        result: Any = app(
+            tokens or ["--help"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        text = one_line(" ".join(str(error).split()))
+        return _report(f"{text}; see sensetrack --help", 2, debug=False)
+    return int(result) if isinstance(result, int) else 0
+
+
+def _report(text: str, code: int, *, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"sensetrack: error: {one_line(text)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+class _Format(logging.Formatter):
+    """One line a message, in the style of the error line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return f"sensetrack: {level}{one_line(record.getMessage())}"
+
+
+def _set_up_logging(tokens: list[str]) -> None:
+    level = logging.INFO
+    for flag, wanted in (("--quiet", logging.ERROR), ("--verbose", logging.DEBUG), ("--debug", logging.DEBUG)):
+        if flag in tokens:
+            level = wanted
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Format())
+    logger = logging.getLogger("sensetrack")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(level)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    # An exception, so that temporary files are swept up on the way out.
+    raise SystemExit(128 + number)
+
+
+def main() -> NoReturn:
+    """Entry point of the `sensetrack` command."""
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, _end)
+    sys.exit(run())

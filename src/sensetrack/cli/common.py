@@ -1,0 +1,67 @@
+"""What several commands share: options, progress, printing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+log = logging.getLogger("sensetrack.cli")
+
+SHARED = Group("Shared options", sort_key=100)
+
+Output = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the results; made where missing.")]
+Overwrite = Annotated[
+    bool, Parameter(negative="", group=SHARED, help="Replace results that exist; otherwise they are an error.")
+]
+Workers = Annotated[
+    int | None, Parameter(group=SHARED, help="Threads; default: the cores there are. Results do not depend on it.")
+]
+Quiet = Annotated[bool, Parameter(negative="", group=SHARED, help="Say nothing but errors.")]
+Verbose = Annotated[bool, Parameter(negative="", group=SHARED, help="Say more.")]
+Debug = Annotated[bool, Parameter(negative="", group=SHARED, help="Say everything; errors with their traceback.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", group=SHARED, help="Print JSON.")]
+
+
+def echo(text: str = "") -> None:
+    """Print data to stdout."""
+    print(text)  # noqa: T201
+
+
+def echo_json(value: Any) -> None:
+    """Print JSON to stdout."""
+    echo(json.dumps(value, indent=2, default=str))
+
+
+@contextmanager
+def progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a callback (done, total) that draws a bar on a terminal, and a line every quarter elsewhere."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        said = 0
+
+        def line(done: int, total: int) -> None:
+            nonlocal said
+            quarter = 4 * done // total
+            if total >= 8 and quarter > said:
+                said = quarter
+                log.info("%s: %d %%", title, 25 * quarter)
+
+        yield line

@@ -1,0 +1,194 @@
+"""`sensetrack track`: two files in, a displacement product out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from sensetrack.cli.common import Debug, Json, Output, Overwrite, Quiet, Verbose, Workers, echo, echo_json, progress
+from sensetrack.errors import ConfigError
+
+MATCHING = Group("Matching", sort_key=1)
+GROUND = Group("Ground and time", sort_key=2)
+TRUST = Group("What is flagged", sort_key=3)
+
+Pair = Annotated[str | None, Parameter(group=MATCHING)]
+
+
+def track(  # noqa: PLR0917
+    reference: Annotated[str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG or JPEG 2000.")],
+    secondary: Annotated[str, Parameter(help="The second scene; moved onto the grid of the first where needed.")],
+    /,
+    *,
+    output: Output,
+    algorithm: Annotated[
+        str | None, Parameter(group=MATCHING, help="See `sensetrack algorithms`. [default: ncc]")
+    ] = None,
+    chip: Annotated[
+        str | None, Parameter(group=MATCHING, help="Chip size, px: 64, or rows x columns as 256x64. [ncc: 64]")
+    ] = None,
+    step: Annotated[str | None, Parameter(group=MATCHING, help="Distance between posts, px. [ncc: 16]")] = None,
+    search: Annotated[
+        str | None, Parameter(group=MATCHING, help="Half width of the search, px. [ncc: 16]")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        Parameter(name="--set", group=MATCHING, negative="", help="Any parameter of the algorithm: key=value."),
+    ] = None,
+    preprocess: Annotated[
+        str | None, Parameter(group=MATCHING, help="Contrast filter before matching, or none. [default: equalize]")
+    ] = None,
+    band: Annotated[
+        int | None, Parameter(group=MATCHING, help="Band of both images, counted from 1. [default: 1]")
+    ] = None,
+    nodata: Annotated[
+        float | None, Parameter(group=MATCHING, help="Value without measurement; overrides the files.")
+    ] = None,
+    gross: Annotated[
+        str | None,
+        Parameter(
+            group=MATCHING,
+            help="Whole-image shift to search around: auto, none, or rows,columns in px. [default: auto]",
+        ),
+    ] = None,
+    warp: Annotated[
+        bool | None,
+        Parameter(group=MATCHING, help="Resample a secondary on another grid; --no-warp makes that an error."),
+    ] = None,
+    stable_ground: Annotated[
+        str | None,
+        Parameter(group=GROUND, help="Polygons (file or file|layer) or mask of ground that did not move: bias and error are taken there."),
+    ] = None,
+    unstable_ground: Annotated[
+        str | None, Parameter(group=GROUND, help="The same the other way round: what may move; all else is stable.")
+    ] = None,
+    bias: Annotated[
+        Literal["median", "plane", "none"] | None,
+        Parameter(group=GROUND, help="What is removed over stable ground. [default: median]"),
+    ] = None,
+    aoi: Annotated[str | None, Parameter(group=GROUND, help="Polygons or mask of the area of interest.")] = None,
+    reference_date: Annotated[
+        str | None, Parameter(group=GROUND, help="When the reference was taken, ISO 8601, UTC; for velocity.")
+    ] = None,
+    secondary_date: Annotated[
+        str | None, Parameter(group=GROUND, help="When the secondary was taken, ISO 8601, UTC.")
+    ] = None,
+    min_score: Annotated[
+        float | None, Parameter(group=TRUST, help="Score below which a post is flagged. [ncc: 0.3, farneback: 0.6]")
+    ] = None,
+    min_peak_ratio: Annotated[
+        float | None, Parameter(group=TRUST, help="Peak ratio below which a post is flagged. [default: 1, none]")
+    ] = None,
+    outlier_threshold: Annotated[
+        float | None, Parameter(group=TRUST, help="Limit of the normalised median test. [default: 2]")
+    ] = None,
+    outlier_noise: Annotated[
+        float | None, Parameter(group=TRUST, help="Scatter among neighbours always accepted, px. [default: 0.2]")
+    ] = None,
+    max_pixels: Annotated[
+        int | None, Parameter(group=TRUST, help="Largest common grid that is accepted, px. [default: 1000000000]")
+    ] = None,
+    config: Annotated[
+        Path | None, Parameter(help="YAML or JSON with any of these settings; run.json repeats a run.")
+    ] = None,
+    overwrite: Overwrite = False,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,  # noqa: ARG001  read before the commands are known
+    debug: Debug = False,  # noqa: ARG001
+) -> int:
+    """Measure how the ground moved between two scenes and write the whole product.
+
+    Writes displacement.tif (dx east, dy north, magnitude; m), offsets.tif (d_row, d_col; px), quality.tif,
+    flags.tif, quicklook.png and run.json, and velocity.tif (m/day) where both dates are known.
+    """
+    from sensetrack.workflow.config import TrackConfig
+    from sensetrack.workflow.pipeline import run_track
+
+    parameters = {
+        name: read_pair(value, f"--{name}")
+        for name, value in (("chip", chip), ("step", step), ("search", search))
+        if value is not None
+    }
+    parameters |= dict(read_setting(text) for text in set_ or [])
+    values: dict[str, Any] = {
+        "algorithm": algorithm,
+        "parameters": parameters or None,
+        "preprocess": preprocess,
+        "band": band,
+        "nodata": nodata,
+        "gross": gross if gross in (None, "auto", "none") else read_pair(str(gross), "--gross"),
+        "warp": warp,
+        "stable_ground": stable_ground,
+        "unstable_ground": unstable_ground,
+        "bias": bias,
+        "aoi": aoi,
+        "reference_date": reference_date,
+        "secondary_date": secondary_date,
+        "min_score": min_score,
+        "min_peak_ratio": min_peak_ratio,
+        "outlier_threshold": outlier_threshold,
+        "outlier_noise": outlier_noise,
+        "max_pixels": max_pixels,
+    }
+    settings = TrackConfig.from_file(config, **values) if config else TrackConfig.from_dict(values)
+    with progress("matching", quiet=quiet) as advance:
+        record = run_track(
+            reference, secondary, output, settings, overwrite=overwrite, workers=workers, advance=advance
+        )
+    if json:
+        echo_json(record)
+    elif not quiet:
+        _summary(record, output)
+    return 0
+
+
+def read_pair(text: str, option: str) -> tuple[int, int]:
+    """Read ``64`` as (64, 64) and ``256x64`` or ``256,64`` as (rows, columns)."""
+    parts = re.split(r"[x,]", text)
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        message = f"{option} must be a whole number or rows x columns such as 256x64, instead got {text!r}"
+        raise ConfigError(message)
+    return numbers[0], numbers[-1]
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """Read ``key=value``; the value is what YAML makes of it."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        message = f"--set must be key=value, instead got {text!r}"
+        raise ConfigError(message)
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        message = f"--set {key.strip()} cannot be read, instead got {value!r}"
+        raise ConfigError(message) from error
+
+
+def _summary(record: dict[str, Any], output: Path) -> None:
+    numbers = record["statistics"]
+    echo(f"{numbers['posts']} posts, {100 * numbers['good_share']:.1f} % good")
+    if numbers["median_magnitude_px"] is not None:
+        row, col = numbers["median_offset_px"]
+        echo(f"median offset   {row:+.2f} rows, {col:+.2f} columns px ({numbers['median_magnitude_px']:.2f} px long)")
+    if numbers.get("median_displacement_m", [None])[0] is not None:
+        dx, dy = numbers["median_displacement_m"]
+        echo(f"median motion   dx {dx:+.2f} m, dy {dy:+.2f} m; largest {numbers['largest_magnitude_m']:.1f} m")
+    if record["bias"]:
+        bias = record["bias"]
+        echo(
+            "stable ground   NMAD {:.3f}, {:.3f} px before, {:.3f}, {:.3f} px after ({} posts)".format(
+                *bias["nmad_before"], *bias["nmad_after"], bias["posts"]
+            )
+        )
+    echo(f"written to {output} in {record['seconds']['total']:.1f} s")

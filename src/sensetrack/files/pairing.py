@@ -1,0 +1,284 @@
+"""Open images, and bring two of them onto ONE grid: cropped to what they share, resampled at most once."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensetrack.errors import (
+    GridMismatchError,
+    InputError,
+    NoGeoreferenceWarning,
+    NoOverlapError,
+    ResampledWarning,
+)
+from sensetrack.files.raster import BandSource, open_raster
+from sensetrack.files.warp import Geolocation, Warped, pixels_of
+from sensetrack.grid import Grid, crs_name, same_crs
+from sensetrack.ot.interfaces import Image, ImagePair
+
+if TYPE_CHECKING:
+    import os
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+SAME = 0.01
+"""Grids whose pixels are nowhere further apart than this, in px, are one grid."""
+MAX_PIXELS = 10**9
+"""Pixels of a grid beyond which a job is refused unless the user allows more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """One band and where it is: on a grid, by ground control points, or nowhere."""
+
+    name: str
+    source: Any
+    grid: Grid
+    geolocation: Geolocation | None
+    acquired: datetime | None
+    sensor: str | None
+
+    @property
+    def placed(self) -> bool:
+        return self.grid.georeferenced or self.geolocation is not None
+
+    def on(self, grid: Grid) -> Image:
+        """Return the band on a grid: as it is, cut out, or warped."""
+        return Image(self._seen_on(grid), grid.affine, grid.crs, acquired=self.acquired, sensor=self.sensor)
+
+    def _seen_on(self, grid: Grid) -> Any:
+        if self.geolocation is not None:
+            return Warped(self.source, self.geolocation.to_pixels, grid)
+        if not grid.georeferenced or self.grid.same_as(grid):
+            return self.source
+        shift = whole_shift(self.grid, grid)
+        if shift is not None:
+            return _Cut(self.source, shift, grid.shape)
+        return Warped(self.source, pixels_of(self.grid, grid.crs), grid)
+
+
+class _Cut:
+    """A window of a source."""
+
+    def __init__(self, source: Any, shift: tuple[int, int], shape: tuple[int, int]) -> None:
+        self.source, self.shift, self.shape, self.dtype = source, shift, shape, source.dtype
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
+        rows, cols = (
+            slice(*(edge + by for edge in part.indices(size)[:2]))
+            for part, by, size in zip(key, self.shift, self.shape, strict=True)
+        )
+        return np.asarray(self.source[rows, cols])
+
+
+def open_image(path: str | os.PathLike[str], band: int = 1, nodata: float | None = None) -> Image:
+    """Open one band of a raster as an image whose pixels are read when they are needed.
+
+    Parameters
+    ----------
+    path : path-like
+        A local GeoTIFF, JPEG, PNG or JPEG 2000. One placed by ground control points only is warped to UTM (polar
+        stereographic beyond 80 degrees).
+    band : int
+        From 1.
+    nodata : float, optional
+        Overrides what the file declares.
+    """
+    layer = _layer(path, band, nodata)
+    return layer.on(_own_grid(layer))
+
+
+def pair(
+    reference: Image | str | os.PathLike[str],
+    secondary: Image | str | os.PathLike[str],
+    *,
+    band: int = 1,
+    nodata: float | None = None,
+    within: tuple[float, float, float, float] | None = None,
+    within_crs: Any = None,
+    margin: int = 0,
+    warp: bool = True,
+    max_pixels: int = MAX_PIXELS,
+) -> ImagePair:
+    """Bring two images onto one grid: that of the reference, cropped to the ground both cover.
+
+    The secondary is cut out where its pixels coincide with the reference's to 0.01 px, and resampled once
+    (cubic spline, with a warning that says why) where they do not: another CRS, another pixel size, a shift by
+    a fraction of a pixel. Nothing is written anywhere.
+
+    Parameters
+    ----------
+    reference, secondary : Image or path-like
+    band, nodata
+        As in `open_image`, for both.
+    within : (x, y, x, y), optional
+        Smallest and largest coordinates of the area of interest, in `within_crs`.
+    margin : int
+        Pixels kept around the area of interest.
+    warp : bool
+        False: a secondary that would have to be resampled is an error.
+    max_pixels : int
+        Largest grid that is accepted.
+
+    Raises
+    ------
+    GridMismatchError
+        Only one says where it is, neither does and their sizes differ, or it must not be warped and would be.
+    NoOverlapError
+        No ground in common.
+    """
+    layers = [_layer(item, band, nodata) for item in (reference, secondary)]
+    first, second = layers
+    if first.placed != second.placed:
+        lost = second if first.placed else first
+        message = "has no georeference while the other image has one"
+        raise GridMismatchError(message, path=lost.name, advice="georeference it, or use both without")
+    if not first.placed:
+        if first.grid.shape != second.grid.shape:
+            message = f"images without georeference must be of equal size, instead got {first.grid.shape} and {second.grid.shape}"
+            raise GridMismatchError(message, path=second.name)
+        warnings.warn(f"{first.name}: no georeference, results stay in pixels", NoGeoreferenceWarning, stacklevel=2)
+        grid = first.grid
+    else:
+        own = _own_grid(first)
+        second = _located_in(second, own)
+        grid = own.crop(*_overlap(own, second, layers))
+        if within is not None:
+            grid = grid.crop(*_window_of(grid, within, within_crs, margin))
+        why = _why_warped(second, grid)
+        if why and not warp:
+            raise GridMismatchError(f"does not share the grid of the reference ({why})", path=second.name)
+        if why:
+            text = f"{second.name}: warped onto the grid of the reference ({why})"
+            warnings.warn(text, ResampledWarning, stacklevel=2)
+    if grid.shape[0] * grid.shape[1] > max_pixels:
+        message = f"a grid of {grid.shape[0]} x {grid.shape[1]} px is more than the {max_pixels:,} px allowed"
+        raise InputError(message, path=first.name, advice="choose an area of interest or raise --max-pixels")
+    return ImagePair(first.on(grid), second.on(grid))
+
+
+def _layer(item: Image | str | os.PathLike[str], band: int, nodata: float | None) -> _Layer:
+    if isinstance(item, Image):
+        source = _ImageSource(item)
+        return _Layer("image in memory", source, item.grid, None, item.acquired, item.sensor)
+    file = open_raster(item)
+    located = Geolocation.fit(file) if file.gcps else None
+    if located is not None:
+        level = logging.WARNING if located.residual > 0.5 else logging.INFO
+        text = "%s: placed by %d ground control points, %.2f px from the fit, in %s"
+        log.log(level, text, file.path, len(file.gcps), located.residual, crs_name(located.crs))
+    source = BandSource(file, band, nodata)
+    sensor = file.tags.get("SENSOR") or file.tags.get("sensor")
+    return _Layer(str(file.path), source, file.grid, located, file.acquired, sensor)
+
+
+class _ImageSource:
+    """Pixels of an image in memory as floating numbers, NaN where not valid."""
+
+    def __init__(self, image: Image) -> None:
+        self.image, self.shape = image, image.grid.shape
+        exact = np.dtype(image.data.dtype).itemsize <= 2 or image.data.dtype == np.float32
+        self.dtype = np.dtype(np.float32 if exact else np.float64)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
+        rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
+        values, valid = self.image.read(rows, cols)
+        return np.where(valid, values, np.nan).astype(self.dtype)
+
+
+def _own_grid(layer: _Layer) -> Grid:
+    return layer.grid if layer.geolocation is None else layer.geolocation.grid(layer.grid.shape)
+
+
+def _located_in(layer: _Layer, grid: Grid) -> _Layer:
+    """Refit the ground control points of a layer in the CRS they will be used in."""
+    if layer.geolocation is None or same_crs(layer.geolocation.crs, grid.crs):
+        return layer
+    return replace(layer, geolocation=Geolocation.fit(layer.source.file, grid.crs))
+
+
+def _overlap(grid: Grid, other: _Layer, layers: list[_Layer]) -> tuple[slice, slice]:
+    """Rows and columns of `grid` that the other layer covers."""
+    theirs = _own_grid(other)
+    row, col = pixels_of(grid, theirs.crs)(*theirs.outline(33))
+    known = np.isfinite(row) & np.isfinite(col)
+    window = None
+    if known.any():
+        window = _clip(row[known], col[known], grid.shape)
+    if window is None:
+        bounds = " and ".join(_bounds_text(_own_grid(layer)) for layer in layers)
+        message = f"footprints do not overlap: {bounds}"
+        raise NoOverlapError(message, path=other.name)
+    return window
+
+
+def _clip(row: NDArray[Any], col: NDArray[Any], shape: tuple[int, int]) -> tuple[slice, slice] | None:
+    """Whole pixels between the smallest and largest (row, col), inside `shape`; None where there are none."""
+    window = []
+    for place, size in ((row, shape[0]), (col, shape[1])):
+        start = max(int(np.ceil(place.min() - SAME)), 0)
+        stop = min(int(np.floor(place.max() + SAME)), size)
+        if stop <= start:
+            return None
+        window.append(slice(start, stop))
+    return window[0], window[1]
+
+
+def _window_of(
+    grid: Grid, bounds: tuple[float, float, float, float], crs: Any, margin: int
+) -> tuple[slice, slice]:
+    """Rows and columns of `grid` that a box in another CRS covers."""
+    t = np.linspace(0, 1, 17)
+    x = bounds[0] + (bounds[2] - bounds[0]) * np.concatenate([t, t * 0 + 1, t, t * 0])
+    y = bounds[1] + (bounds[3] - bounds[1]) * np.concatenate([t * 0, t, t * 0 + 1, t])
+    row, col = pixels_of(grid, grid.crs if crs is None else crs)(x, y)
+    # A whole pixel even where the area is smaller than one.
+    row, col = (np.concatenate([np.floor(part), np.ceil(part)]) for part in (row, col))
+    if _clip(row, col, grid.shape) is None:
+        message = f"the area of interest lies outside the images, which cover {_bounds_text(grid)}"
+        raise NoOverlapError(message)
+    spread = np.concatenate([row - margin, row + margin]), np.concatenate([col - margin, col + margin])
+    window = _clip(*spread, grid.shape)
+    return window or (slice(0, 0), slice(0, 0))
+
+
+def _bounds_text(grid: Grid) -> str:
+    left, bottom, right, top = grid.bounds
+    return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g} in {crs_name(grid.crs)}"
+
+
+def whole_shift(grid: Grid, target: Grid) -> tuple[int, int] | None:
+    """(rows, cols) of `grid` at which `target` starts where their pixels coincide to `SAME`; None elsewhere."""
+    if not same_crs(grid.crs, target.crs):
+        return None
+    row, col = pixels_of(grid, target.crs)(*target.outline(2))
+    expected_row, expected_col = pixels_of(target, target.crs)(*target.outline(2))
+    shift = round(float((row - expected_row).mean())), round(float((col - expected_col).mean()))
+    apart = max(np.abs(row - expected_row - shift[0]).max(), np.abs(col - expected_col - shift[1]).max())
+    inside = min(shift) >= 0 and all(
+        by + size <= whole for by, size, whole in zip(shift, target.shape, grid.shape, strict=True)
+    )
+    return shift if apart < SAME and inside else None
+
+
+def _why_warped(layer: _Layer, grid: Grid) -> str | None:
+    """Say why a layer cannot be used as it is; None where it can, or was never meant to be."""
+    if layer.geolocation is not None:
+        return None  # said when it was opened
+    if not same_crs(layer.grid.crs, grid.crs):
+        return f"its CRS is {crs_name(layer.grid.crs)}, the reference's {crs_name(grid.crs)}"
+    if whole_shift(layer.grid, grid) is not None:
+        return None
+    sizes = layer.grid.pixel_size, grid.pixel_size
+    if any(abs(a / b - 1) > 1e-6 for a, b in zip(*sizes, strict=True)):
+        shown = " and ".join("{:.8g} x {:.8g} m".format(*size) for size in sizes)
+        return f"its pixels differ from the reference's: {shown} on the ground"
+    return "its pixels lie between the reference's"

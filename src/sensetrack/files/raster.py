@@ -1,0 +1,317 @@
+"""Read windows of rasters with validity in them, and write cloud-optimised GeoTIFFs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from sensetrack.errors import ConfigError, InputError, OutputError
+from sensetrack.files.safe import RASTERS, identify
+from sensetrack.grid import Grid
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+FILL_VALUES = (-9999.0, -32768.0, -99999.0, -3.4028234663852886e38, 3.4028234663852886e38)
+"""Values that are never measurements in signed or floating data, declared or not."""
+_FLAT_ZERO = 5
+"""Side of the square of zeros, px, from which undeclared zeros are taken for "no data"."""
+_ACQUIRED_TAGS = ("ACQUIRED", "ACQUISITION_DATETIME", "time_coverage_start")
+"""Tags that say when a scene was taken. TIFFTAG_DATETIME is not among them: it says when a file was made."""
+
+_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+"""Neither read sidecar files (they could silently contradict the header) nor write any beside an input."""
+
+
+@contextmanager
+def _gdal() -> Iterator[None]:
+    import warnings
+
+    with rasterio.Env(**_ENV), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class RasterFile:
+    """An open raster and what its header says. Windows may be read from several threads."""
+
+    path: Path
+    driver: str
+    grid: Grid
+    """Shape always; transform and CRS where the header has both."""
+    count: int
+    dtype: str
+    nodata: float | None
+    tags: dict[str, str]
+    roles: tuple[str, ...]
+    """What each band is (grey, red, alpha ...)."""
+    gcps: tuple[tuple[float, float, float, float], ...]
+    """Ground control points (row, col, x, y) in `gcp_crs`; rows and columns in pixel corners."""
+    gcp_crs: str | None
+    dataset: Any = field(repr=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def acquired(self) -> datetime | None:
+        """When the scene was taken (UTC), where the header says so."""
+        for tag in _ACQUIRED_TAGS:
+            if tag in self.tags:
+                return parse_time(self.tags[tag], self.path)
+        return None
+
+    def read(self, band: int, rows: slice, cols: slice) -> NDArray[Any]:
+        """Read a window of a band (from 1) as stored."""
+        window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)  # type: ignore[no-untyped-call, unused-ignore]
+        try:
+            with self.lock, _gdal():
+                return np.asarray(self.dataset.read(band, window=window))
+        except (RasterioIOError, OSError) as error:
+            where = f"rows {rows.start}-{rows.stop}, columns {cols.start}-{cols.stop}"
+            raise InputError(
+                f"is truncated or damaged ({where} cannot be read)", path=self.path, advice="download it again"
+            ) from error
+
+    def read_mask(self, rows: slice, cols: slice) -> NDArray[np.bool_] | None:
+        """Read the alpha band or mask the file carries, True = usable; None where it has none."""
+        if "alpha" in self.roles:
+            return self.read(self.roles.index("alpha") + 1, rows, cols) > 0
+        flags = self.dataset.mask_flag_enums[0]
+        if rasterio.enums.MaskFlags.per_dataset in flags:
+            window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+            with self.lock, _gdal():
+                return np.asarray(self.dataset.dataset_mask(window=window)) > 0
+        return None
+
+
+def open_raster(path: str | os.PathLike[str]) -> RasterFile:
+    """Open a local GeoTIFF, JPEG, PNG or JPEG 2000 by its content.
+
+    Raises
+    ------
+    InputError
+        Not such a file, damaged, or truncated.
+    """
+    checked, driver = identify(path, RASTERS)
+    try:
+        with _gdal():
+            dataset = rasterio.open(checked, driver=driver)
+    except RasterioIOError as error:
+        raise InputError("is damaged (its header cannot be read)", path=path, advice="download it again") from error
+    if driver == "GTiff":
+        _require_complete(dataset, checked)
+    points, gcp_crs = dataset.gcps
+    crs, affine = dataset.crs, dataset.transform
+    # Without a CRS a transform has no unit; an identity with a CRS is a grid of 1 m pixels.
+    grid = Grid(dataset.shape, affine, crs.to_wkt()) if crs else Grid(dataset.shape)
+    if not crs and not affine.is_identity:
+        log.warning("%s has a geotransform but no CRS: its unit is unknown, results stay in pixels", checked)
+    return RasterFile(
+        checked,
+        driver,
+        grid,
+        dataset.count,
+        dataset.dtypes[0],
+        dataset.nodata,
+        dict(dataset.tags()),
+        tuple(role.name for role in dataset.colorinterp),
+        tuple((p.row, p.col, p.x, p.y) for p in points) if not crs else (),
+        gcp_crs.to_wkt() if gcp_crs and not crs else None,
+        dataset,
+    )
+
+
+def _require_complete(dataset: Any, path: Path) -> None:
+    """Raise InputError where a TIFF points to data beyond its end: it would fail only when read."""
+    size = path.stat().st_size
+    for (row, col), _ in dataset.block_windows(1):
+        places = [dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
+        if None not in places and sum(map(int, places)) > size:
+            raise InputError(
+                f"is truncated (its {size} bytes end before block {row}, {col})",
+                path=path,
+                advice="download it again",
+            )
+
+
+def choose_band(file: RasterFile, band: int) -> int:
+    """Return `band` (from 1) where the file has it and it is a picture.
+
+    Raises
+    ------
+    ConfigError
+        Band 0 or negative.
+    InputError
+        The file has no such band, or it is the alpha channel.
+    """
+    if band < 1:
+        message = f"bands are counted from 1, instead got band {band}"
+        raise ConfigError(message)
+    if band > file.count:
+        raise InputError(f"has {file.count} band{'s'[: file.count > 1]}, no band {band}", path=file.path)
+    if file.roles[band - 1] == ColorInterp.alpha.name:
+        raise InputError(f"band {band} is the alpha channel", path=file.path, advice="choose another band")
+    if file.count > 1:
+        log.info("%s has %d bands, using band %d", file.path, file.count, band)
+    return band
+
+
+class BandSource:
+    """Pixels of one band as floating numbers, NaN where nothing was measured.
+
+    A pixel is not usable where it has the nodata value, where alpha or mask are 0, and, where no nodata value
+    is known, where it has one of `FILL_VALUES` or lies in a square of zeros of at least 5 x 5 px.
+
+    Parameters
+    ----------
+    file : RasterFile
+    band : int
+        From 1.
+    nodata : float, optional
+        Overrides what the file declares and turns the rules for undeclared values off.
+    """
+
+    def __init__(self, file: RasterFile, band: int, nodata: float | None = None) -> None:
+        self.file, self.band = file, choose_band(file, band)
+        self.nodata = file.nodata if nodata is None else nodata
+        kind = np.dtype(file.dtype)
+        self.complex = kind.kind == "c" or file.dtype == "complex_int16"
+        if self.complex:
+            log.info("%s is complex, using its amplitude", file.path)
+        exact = kind.itemsize <= 2 or kind == np.float32 or self.complex
+        self.dtype = np.dtype(np.float32 if exact else np.float64)
+        self.shape = file.grid.shape
+        # JPEG and PNG can only be decoded from the top: read them once.
+        self._pixels: NDArray[Any] | None = None
+        if file.driver in ("JPEG", "PNG"):
+            self._pixels = self._masked(slice(0, self.shape[0]), slice(0, self.shape[1]))
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
+        rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
+        return self._masked(rows, cols) if self._pixels is None else self._pixels[rows, cols]
+
+    def _masked(self, rows: slice, cols: slice) -> NDArray[Any]:
+        # Whether a zero lies in a square of zeros is seen only with its neighbours.
+        halo = _FLAT_ZERO + 3 if self.nodata is None else 0
+        wide_rows, wide_cols = _widen(rows, halo, self.shape[0]), _widen(cols, halo, self.shape[1])
+        raw = self.file.read(self.band, wide_rows, wide_cols)
+        values = np.abs(raw).astype(self.dtype) if self.complex else raw.astype(self.dtype)
+        missing = _undeclared(raw, lossy=self.file.driver == "JPEG") if self.nodata is None else raw == self.nodata
+        mask = self.file.read_mask(wide_rows, wide_cols)
+        if mask is not None:
+            missing = missing | ~mask
+        values[missing] = np.nan
+        inner = (
+            slice(rows.start - wide_rows.start, rows.stop - wide_rows.start),
+            slice(cols.start - wide_cols.start, cols.stop - wide_cols.start),
+        )
+        return values[inner]
+
+
+def _widen(window: slice, halo: int, size: int) -> slice:
+    return slice(max(window.start - halo, 0), min(window.stop + halo, size))
+
+
+def _undeclared(raw: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
+    """Tell pixels without measurement where the file does not declare a nodata value."""
+    import cv2
+
+    missing = np.zeros(raw.shape, bool)
+    if raw.dtype.kind in "fi":
+        missing |= np.isin(raw, np.array(FILL_VALUES).astype(raw.dtype) if raw.dtype.kind == "f" else FILL_VALUES)
+    # JPEG's blocks ring around an edge: near-black within 3 px of a black area is part of it.
+    zero = (np.abs(raw) <= 8 if lossy else raw == 0).astype(np.uint8)
+    flat = cv2.morphologyEx(zero, cv2.MORPH_OPEN, np.ones((_FLAT_ZERO, _FLAT_ZERO), np.uint8))
+    if lossy:
+        flat = cv2.dilate(flat, np.ones((7, 7), np.uint8))
+    return missing | (flat > 0)
+
+
+def parse_time(text: str, path: object = None) -> datetime:
+    """Read an ISO 8601 time; without a zone it is UTC.
+
+    Raises
+    ------
+    ConfigError
+        Not such a time.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ConfigError(
+            f"an acquisition time must be ISO 8601 such as 2020-01-31T10:15:00Z, instead got {text!r}",
+            path=None if path is None else str(path),
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def write_cog(
+    path: Path,
+    bands: Sequence[tuple[str, str, NDArray[Any]]],
+    grid: Grid,
+    *,
+    tags: dict[str, Any],
+    nodata: float | None,
+) -> None:
+    """Write a cloud-optimised GeoTIFF.
+
+    Parameters
+    ----------
+    bands : sequence of (description, unit, array)
+        Arrays of the grid's shape and one dtype.
+    tags : dict
+        Written to the default domain (others are lost in a copy); values that are not text become JSON.
+    nodata : float or None
+        Never 0.
+    """
+    first = bands[0][2]
+    profile: dict[str, Any] = {
+        "driver": "COG",
+        "width": grid.shape[1],
+        "height": grid.shape[0],
+        "count": len(bands),
+        "dtype": first.dtype.name,
+        "nodata": nodata,
+        "compress": "deflate",
+        "predictor": "yes",
+        "overview_resampling": "nearest",
+    }
+    if grid.crs is not None and grid.affine is not None:
+        profile |= {"crs": grid.crs.to_wkt(), "transform": grid.affine}
+    try:
+        with _gdal(), rasterio.open(path, "w", **profile) as dataset:
+            for i, (description, unit, values) in enumerate(bands, start=1):
+                dataset.write(values, i)
+                dataset.set_band_description(i, description)
+                dataset.set_band_unit(i, unit)
+            dataset.update_tags(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in tags.items()})
+        with _gdal(), rasterio.open(path, driver="GTiff") as check:
+            if check.count != len(bands) or check.shape != grid.shape:
+                raise OutputError("is not what was written", path=path)
+    except (RasterioError, OSError) as error:
+        raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
+
+
+def drivers() -> dict[str, str]:
+    """Tell which of the raster drivers that are used this installation of GDAL has."""
+    with rasterio.Env() as env:
+        present = env.drivers()
+    names = dict.fromkeys([*RASTERS.values(), "COG"])
+    return {"GDAL": rasterio.__gdal_version__, **{name: "ok" if name in present else "missing" for name in names}}

@@ -1,0 +1,137 @@
+"""Areas that users draw: polygons, or rasters whose bright pixels are the area."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from sensetrack.errors import InputError, NoOverlapError
+from sensetrack.files.raster import BandSource, open_raster
+from sensetrack.files.safe import RASTERS, VECTORS, identify
+from sensetrack.files.warp import pixels_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from sensetrack.grid import Grid
+    from sensetrack.ot.interfaces import OffsetField
+
+
+def read_polygons(path: str | os.PathLike[str]) -> Any:
+    """Read the polygons of a GeoPackage, Shapefile or GeoJSON as a GeoDataFrame.
+
+    ``file.gpkg|layer`` names a layer. The CRS must be known and there must be at least one valid polygon.
+    """
+    import geopandas
+
+    text, _, layer = os.fspath(path).partition("|")
+    checked, _ = identify(text, VECTORS)
+    try:
+        frame = geopandas.read_file(checked, layer=layer or None)
+    except Exception as error:  # pyogrio's and GDAL's errors have no common base
+        raise InputError(f"cannot be read as polygons ({error})", path=path) from error
+    if frame.crs is None:
+        raise InputError("has no CRS", path=path, advice="assign one")
+    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+    kinds = set(frame.geometry.geom_type)
+    if not kinds or kinds - {"Polygon", "MultiPolygon"}:
+        found = ", ".join(sorted(kinds)) or "nothing"
+        raise InputError(f"must hold polygons, instead got {found}", path=path)
+    if not frame.geometry.is_valid.all():
+        frame = frame.set_geometry(frame.geometry.make_valid())
+    return frame
+
+
+def area_at_posts(
+    path: str | os.PathLike[str], field: OffsetField, images: Grid, support: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Share of what each post was measured from (its chip) that lies in an area.
+
+    Parameters
+    ----------
+    path : path-like
+        Polygons (any CRS), or a raster whose pixels above half of its largest value are the area (for images
+        without georeference: of the same size).
+    field : OffsetField
+    images : Grid
+        Grid of the images the field was measured on.
+    support : (int, int)
+        Rows and columns of image pixels that decide a post.
+
+    Returns
+    -------
+    ndarray
+        Shape of the field, 0..1.
+    """
+    kind = identify(os.fspath(path).partition("|")[0], RASTERS | VECTORS)[1]
+    # The area is drawn on cells an eighth of a chip wide: fine enough for shares, small enough for any scene.
+    cell = max(1, support[0] // 8), max(1, support[1] // 8)
+    shape = -(-images.shape[0] // cell[0]), -(-images.shape[1] // cell[1])
+    draw = _raster_area if kind in RASTERS.values() else _polygon_area
+    inside = draw(path, images, cell, shape)
+    if not inside.any():
+        raise NoOverlapError("covers nothing of the images", path=path)
+    size = max(1, round(support[0] / cell[0])), max(1, round(support[1] / cell[1]))
+    share = ndimage.uniform_filter(inside.astype(np.float32), size, mode="nearest")
+    rows = ((field.start[0] + np.arange(field.grid.shape[0]) * field.step[0]) / cell[0]).astype(int)
+    cols = ((field.start[1] + np.arange(field.grid.shape[1]) * field.step[1]) / cell[1]).astype(int)
+    return np.asarray(share[np.minimum(rows, shape[0] - 1)][:, np.minimum(cols, shape[1] - 1)])
+
+
+def bounds_of(path: str | os.PathLike[str]) -> tuple[tuple[float, float, float, float], Any] | None:
+    """Bounding box of an area and its CRS; None for a mask without georeference."""
+    kind = identify(os.fspath(path).partition("|")[0], RASTERS | VECTORS)[1]
+    if kind in RASTERS.values():
+        grid = open_raster(path).grid
+        return (grid.bounds, grid.crs) if grid.georeferenced else None
+    frame = read_polygons(path)
+    left, bottom, right, top = (float(edge) for edge in frame.total_bounds)
+    return (left, bottom, right, top), frame.crs
+
+
+def _polygon_area(
+    path: str | os.PathLike[str], images: Grid, cell: tuple[int, int], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    from rasterio.features import rasterize
+
+    if not images.georeferenced:
+        raise InputError("polygons need images with a georeference", path=path, advice="give a mask of equal size")
+    cells = images.posts((cell[0] / 2, cell[1] / 2), cell, shape)
+    frame = read_polygons(path).to_crs(images.crs)
+    burnt = rasterize(list(frame.geometry), out_shape=shape, transform=cells.transform, dtype="uint8")
+    return np.asarray(burnt) > 0
+
+
+def _raster_area(
+    path: str | os.PathLike[str], images: Grid, cell: tuple[int, int], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    mask = open_raster(path)
+    if mask.grid.georeferenced != images.georeferenced:
+        raise InputError("mask and images must both have a georeference or both have none", path=path)
+    i, j = np.indices(shape)
+    row, col = (i + 0.5) * cell[0], (j + 0.5) * cell[1]
+    if images.georeferenced:
+        row, col = pixels_of(mask.grid, images.crs)(*images.xy(row - 0.5, col - 0.5))
+    elif mask.grid.shape != images.shape:
+        message = f"a mask must have the size of the images, {images.shape}, instead got {mask.grid.shape}"
+        raise InputError(message, path=path)
+    values = BandSource(mask, 1, nodata=np.nan)[slice(None), slice(None)]
+    known = (row >= 0) & (row < mask.grid.shape[0]) & (col >= 0) & (col < mask.grid.shape[1])
+    found = values[np.where(known, row, 0).astype(int), np.where(known, col, 0).astype(int)]
+    return known & (found > np.nanmax(values) / 2)
+
+
+def write_outline(path: Path, inside: NDArray[np.bool_], grid: Grid) -> None:
+    """Write the outline of an area, True = inside, as a GeoPackage of polygons."""
+    import geopandas
+    import shapely
+    from rasterio.features import shapes
+
+    found = shapes(inside.astype(np.uint8), mask=inside, transform=grid.transform)
+    outline = geopandas.GeoSeries([shapely.geometry.shape(geometry) for geometry, _ in found], crs=grid.crs)
+    outline.to_frame("geometry").to_file(path, driver="GPKG", layer=path.stem)

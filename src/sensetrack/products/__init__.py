@@ -1,0 +1,1 @@
+"""Which layers a run delivers, and in which files."""

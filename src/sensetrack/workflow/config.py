@@ -1,0 +1,79 @@
+"""One tree of settings for a tracking job, the same in Python, YAML, JSON and on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from sensetrack.errors import ConfigError
+from sensetrack.ot.algorithms import get_algorithm
+from sensetrack.ot.image_processing import Preprocessor, get_preprocessor
+from sensetrack.ot.interfaces import OTAlgorithm
+from sensetrack.ot.parameters import Parameters
+
+
+class TrackConfig(Parameters):
+    """How a pair is tracked. Everything has a default; unknown keys are errors."""
+
+    algorithm: str = Field("ncc", description="name of the algorithm")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the algorithm")
+    preprocess: str = Field("equalize", description="contrast filter before matching; 'none' for none")
+    band: int = Field(1, description="band of both images, from 1")
+    nodata: float | None = Field(None, description="value without measurement; overrides what the files declare")
+    warp: bool = Field(True, description="resample the secondary where its grid differs; else that is an error")
+    gross: Literal["auto", "none"] | tuple[int, int] = Field(
+        "auto", description="whole-image shift to search around, (rows, cols) px; auto finds one where it is needed"
+    )
+    stable_ground: str | None = Field(None, description="polygons or mask of ground that did not move")
+    unstable_ground: str | None = Field(None, description="polygons or mask of what may move; all else is stable")
+    bias: Literal["median", "plane", "none"] = Field("median", description="what is removed over stable ground")
+    aoi: str | None = Field(None, description="polygons or mask of the area of interest")
+    reference_date: str | None = Field(None, description="when the reference was taken, ISO 8601, UTC")
+    secondary_date: str | None = Field(None, description="when the secondary was taken, ISO 8601, UTC")
+    min_score: float | None = Field(None, ge=-1, le=1, description="score below which a post is flagged")
+    min_peak_ratio: float = Field(1.0, ge=1, description="peak ratio below which a post is flagged")
+    outlier_threshold: float = Field(2.0, gt=0, description="normalised median test: limit")
+    outlier_noise: float = Field(0.2, gt=0, description="normalised median test: scatter always accepted, px")
+    max_pixels: int = Field(10**9, ge=1, description="largest common grid that is accepted, px")
+
+    @field_validator("reference_date", "secondary_date", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        # YAML reads 2020-01-31 as a date.
+        return value.isoformat() if hasattr(value, "isoformat") else value
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Check what concerns more than one key, so that a wrong name fails before anything is read."""
+        if self.stable_ground and self.unstable_ground:
+            message = "stable_ground and unstable_ground say the same thing twice"
+            raise ConfigError(message, advice="give one of them")
+        if self.band < 1:
+            message = f"bands are counted from 1, instead got band {self.band}"
+            raise ConfigError(message)
+        self.matcher()
+        self.preprocessor()
+
+    def matcher(self) -> OTAlgorithm:
+        """Return the algorithm with its parameters."""
+        return get_algorithm(self.algorithm).from_dict(self.parameters)
+
+    def preprocessor(self) -> Preprocessor:
+        """Return the contrast filter."""
+        return get_preprocessor(self.preprocess)()
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> Self:
+        """Read a YAML or JSON file (a ``run.json`` repeats that run) and change some of its values."""
+        import yaml
+
+        from sensetrack.ot.parameters import load_mapping
+
+        values = load_mapping(Path(path), yaml.safe_load)
+        values = values.get("configuration", values)
+        given = {key: value for key, value in changes.items() if value is not None}
+        if "parameters" in given:
+            same = given.get("algorithm", values.get("algorithm", "ncc")) == values.get("algorithm", "ncc")
+            given["parameters"] = (values.get("parameters") or {} if same else {}) | given["parameters"]
+        return cls.from_dict(values | given)

@@ -1,0 +1,300 @@
+"""The straight line: two images in, offsets and displacements out; and the same with files at both ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensetrack.errors import NothingMatchedWarning, NoMatchError, SenseTrackWarning
+from sensetrack.files.atomic import output_folder
+from sensetrack.files.pairing import pair as bring_together
+from sensetrack.files.raster import parse_time
+from sensetrack.files.vector import area_at_posts, bounds_of
+from sensetrack.ot.bias import BiasReport, unbias
+from sensetrack.ot.filters import flag_area, flag_low_score, flag_outliers
+from sensetrack.ot.gross import GrossShift, gross_shift
+from sensetrack.ot.image_processing import preprocess
+from sensetrack.ot.interfaces import Displacement, Flag, ImagePair, OffsetField
+from sensetrack.ot.tiles import Scaled, overview
+from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_layers
+from sensetrack.workflow.config import TrackConfig
+from sensetrack.workflow.executors import threads
+from sensetrack.workflow.record import flag_shares, run_record, write_record
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from sensetrack.blocks import Mapper
+
+    Area = Callable[[OffsetField], NDArray[Any]]
+    """Share (0..1) of what each post was measured from that lies in an area."""
+
+log = logging.getLogger(__name__)
+
+WHOLLY = 0.9
+"""Share of a chip that must be on stable ground for its offset to count as stable."""
+_BACKDROP = 1200
+"""Longer side of the picture behind the quick-look, px."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What came out of a pair."""
+
+    offsets: OffsetField
+    """In pixels, flagged and unbiased."""
+    displacement: Displacement | None
+    """In metres; None where the images have no georeference."""
+    gross: GrossShift
+    bias: BiasReport | None
+    """None where no stable ground was given."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each step."""
+
+
+def track(
+    pair: ImagePair,
+    config: TrackConfig | None = None,
+    *,
+    stable: Area | None = None,
+    aoi: Area | None = None,
+    mapper: Mapper = map,
+    advance: Callable[[int, int], None] | None = None,
+) -> Track:
+    """Track one pair in memory: preprocess, match, flag, unbias, displace. Pure: no file is touched.
+
+    Parameters
+    ----------
+    pair : ImagePair
+    config : TrackConfig, optional
+        Its `stable_ground`, `unstable_ground` and `aoi` are file names and not looked at here.
+    stable, aoi : callable, optional
+        Called with the offset field, return for each post the share of its chip (0..1) on stable ground or in
+        the area of interest.
+    mapper, advance
+        See `sensetrack.blocks.run`.
+    """
+    config = config or TrackConfig()
+    algorithm = config.matcher()
+    clock = _Clock()
+    prepared = preprocess(pair, config.preprocessor())
+    gross = _gross(prepared, config, mapper)
+    clock.lap("prepare")
+    offsets = algorithm(
+        prepared.reference, prepared.secondary, gross=gross.shift, mapper=mapper, advance=advance
+    )
+    clock.lap("match")
+    if aoi is not None:
+        offsets = flag_area(offsets, aoi(offsets) >= 0.5)
+    min_score = algorithm.min_score if config.min_score is None else config.min_score
+    offsets = flag_low_score(offsets, min_score, config.min_peak_ratio)
+    offsets = flag_outliers(
+        offsets,
+        threshold=config.outlier_threshold,
+        noise=config.outlier_noise,
+        spacing=tuple(max(1, s // (4 * p)) for s, p in zip(algorithm.support, offsets.step, strict=True)),  # type: ignore[arg-type]
+    )
+    clock.lap("flag")
+    bias = None
+    if stable is not None and config.bias != "none":
+        offsets, bias = unbias(offsets, stable(offsets) >= WHOLLY, config.bias)
+    displacement = offsets.to_displacement(pair.dt) if offsets.grid.georeferenced else None
+    clock.lap("displace")
+    return Track(offsets, displacement, gross, bias, clock.seconds)
+
+
+def run_track(
+    reference: str | os.PathLike[str],
+    secondary: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    config: TrackConfig | None = None,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Track two files and write the whole product to a folder; nothing appears there unless all went well.
+
+    Returns
+    -------
+    dict
+        The run record, as in ``run.json``.
+
+    Raises
+    ------
+    ConfigError, InputError, EnvironmentFault
+        See `sensetrack.errors`.
+    """
+    config = config or TrackConfig()
+    areas = [config.stable_ground, config.unstable_ground, config.aoi]
+    inputs = [Path(name) for name in (reference, secondary, *(a.partition("|")[0] for a in areas if a))]
+    clock = _Clock()
+    with (
+        output_folder(folder, TRACK_FILES, overwrite=overwrite, inputs=inputs) as part,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", SenseTrackWarning)
+        images = _open_pair(reference, secondary, config)
+        with threads(workers) as mapper:
+            result = track(
+                images,
+                config,
+                stable=_stable(config, images),
+                aoi=_share(config.aoi, config, images),
+                mapper=mapper,
+                advance=advance,
+            )
+            backdrop = _backdrop(images, mapper)
+        _require_matches(result.offsets, reference)
+        notes = [str(w.message) for w in caught if issubclass(w.category, SenseTrackWarning)]
+        for note in notes:
+            log.warning("%s", note)
+        for other in (w for w in caught if not issubclass(w.category, SenseTrackWarning)):
+            log.debug("%s", other.message)
+        clock.lap("track")
+        record = run_record(config, inputs, images, result, notes)
+        _write(part, images, result, record, backdrop)
+        clock.lap("write")
+        record["seconds"] |= {"write": clock.seconds["write"], "total": sum(clock.seconds.values())}
+        write_record(part / "run.json", record)
+    return record
+
+
+def _open_pair(
+    reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig
+) -> ImagePair:
+    within = bounds_of(config.aoi) if config.aoi else None
+    pair = bring_together(
+        reference,
+        secondary,
+        band=config.band,
+        nodata=config.nodata,
+        within=within and within[0],
+        within_crs=within and within[1],
+        margin=max(a + b for a, b in zip(*_reach(config), strict=True)),
+        warp=config.warp,
+        max_pixels=config.max_pixels,
+    )
+    for which in ("reference", "secondary"):
+        date = getattr(config, f"{which}_date")
+        if date is not None:
+            image = getattr(pair, which).taken(parse_time(date))
+            pair = replace(pair, **{which: image})
+    return pair
+
+
+def _reach(config: TrackConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+    algorithm = config.matcher()
+    return algorithm.support, algorithm.halo
+
+
+def _gross(pair: ImagePair, config: TrackConfig, mapper: Mapper) -> GrossShift:
+    """Find the shift to search around: only one the algorithm could not bridge by itself is used."""
+    if isinstance(config.gross, tuple):
+        return GrossShift(config.gross, float("nan"), float("nan"))
+    if config.gross == "none":
+        return GrossShift((0, 0), float("nan"), float("nan"))
+    found = gross_shift(pair, mapper=mapper)
+    near = all(2 * abs(by) <= reach for by, reach in zip(found.shift, config.matcher().reach, strict=True))
+    if near:
+        return replace(found, shift=(0, 0))
+    log.info("searching around a whole-image shift of %d rows, %d columns", *found.shift)
+    return found
+
+
+def _share(path: str | None, config: TrackConfig, images: ImagePair) -> Area | None:
+    if path is None:
+        return None
+    return partial(area_at_posts, path, images=images.grid, support=config.matcher().support)
+
+
+def _stable(config: TrackConfig, images: ImagePair) -> Area | None:
+    moving = _share(config.unstable_ground, config, images)
+    if moving is None:
+        return _share(config.stable_ground, config, images)
+    return lambda offsets: 1 - moving(offsets)
+
+
+def _backdrop(images: ImagePair, mapper: Mapper) -> NDArray[np.float64]:
+    """Reference image, shrunk to go behind the quick-look; NaN = not valid."""
+    factor = max(1, -(-max(images.grid.shape) // _BACKDROP))
+    values, valid = overview(Scaled(images.reference), factor, mapper=mapper)
+    return np.where(valid, values, np.nan)
+
+
+def _require_matches(offsets: OffsetField, path: str | os.PathLike[str]) -> None:
+    """Raise where there was nothing to match; warn loudly where nothing that was matched is any good."""
+    if offsets.good.any():
+        return
+    if (offsets.flags & Flag.NO_DATA.bit).all():
+        message = "holds no ground that is measured in both images"
+        raise NoMatchError(message, path=path, advice="check --nodata and the overlap of the images")
+    shares = ", ".join(
+        f"{100 * share:.0f} % {name.lower().replace('_', ' ')}"
+        for name, share in flag_shares(offsets).items()
+        if share > 0
+    )
+    text = f"not one of {offsets.flags.size} posts passed every test ({shares})"
+    warnings.warn(text, NothingMatchedWarning, stacklevel=2)
+
+
+def _write(
+    part: Path, images: ImagePair, result: Track, record: dict[str, Any], backdrop: NDArray[np.float64]
+) -> None:
+    from sensetrack.pictures.quicklook import draw_quicklook
+
+    tags = {
+        "SOFTWARE": f"sensetrack {record['versions']['sensetrack']}",
+        "ALGORITHM": record["configuration"]["algorithm"],
+        "PARAMETERS": record["configuration"]["parameters"],
+        "REFERENCE": Path(record["inputs"][0]["path"]).name,
+        "SECONDARY": Path(record["inputs"][1]["path"]).name,
+    }
+    if images.dt is not None:
+        tags["DT_DAYS"] = f"{days(images.dt):.8g}"
+    if result.displacement is not None:
+        tags["GRID_SCALE"] = list(result.offsets.grid.grid_scale)
+    write_layers(part, track_layers(result.offsets, result.displacement), result.offsets, tags)
+    draw_quicklook(
+        part / "quicklook.png",
+        result.offsets,
+        result.displacement,
+        backdrop,
+        images.grid.shape,
+        first_post=result.offsets.start,
+        title=f"{tags['REFERENCE']}  →  {tags['SECONDARY']}",
+        subtitle=_subtitle(images, record),
+    )
+
+
+def _subtitle(images: ImagePair, record: dict[str, Any]) -> str:
+    said = [f"{record['configuration']['algorithm']}, {record['configuration']['preprocess']}"]
+    if images.reference.acquired and images.secondary.acquired:
+        said.insert(0, f"{images.reference.acquired:%Y-%m-%d} to {images.secondary.acquired:%Y-%m-%d}")
+    if record["bias"]:
+        said.append("stable ground NMAD {:.2f}, {:.2f} px".format(*record["bias"]["nmad_after"]))
+    return "   ·   ".join(said)
+
+
+class _Clock:
+    """Wall time between laps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now
+

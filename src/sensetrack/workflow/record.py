@@ -1,0 +1,118 @@
+"""The run record: what went in, how, and what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import sensetrack
+from sensetrack.grid import crs_name
+from sensetrack.ot.interfaces import Flag
+from sensetrack.products.layers import SIGN_RULE, days
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sensetrack.ot.interfaces import ImagePair, OffsetField
+    from sensetrack.workflow.config import TrackConfig
+    from sensetrack.workflow.pipeline import Track
+
+_LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "rasterio", "pyproj")
+
+
+def run_record(
+    config: TrackConfig, inputs: list[Path], images: ImagePair, result: Track, notes: list[str]
+) -> dict[str, Any]:
+    """Gather everything needed to understand and repeat a run, as plain values."""
+    grid = result.offsets.grid
+    configuration = config.to_dict()
+    configuration["parameters"] = config.matcher().to_dict()
+    return {
+        "configuration": configuration,
+        "inputs": [{"path": str(path), "sha256": _checksum(path)} for path in inputs],
+        "acquired": [
+            None if image.acquired is None else image.acquired.isoformat()
+            for image in (images.reference, images.secondary)
+        ],
+        "dt_days": days(images.dt),
+        "versions": versions(),
+        "sign_rule": SIGN_RULE,
+        "seed": None,
+        "grid": {
+            "posts": list(grid.shape),
+            "step_px": list(result.offsets.step),
+            "crs": None if grid.crs is None else crs_name(grid.crs),
+            "crs_units_per_ground_metre": list(grid.grid_scale) if grid.georeferenced else None,
+            "unit": "m" if grid.georeferenced else "px",
+        },
+        "gross": asdict(result.gross),
+        "bias": None if result.bias is None else asdict(result.bias),
+        "statistics": statistics(result),
+        "seconds": dict(result.seconds),
+        "warnings": notes,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the package and of the libraries that compute."""
+    return {
+        "sensetrack": sensetrack.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def statistics(result: Track) -> dict[str, Any]:
+    """Numbers about the posts."""
+    offsets = result.offsets
+    good = offsets.good
+    out: dict[str, Any] = {
+        "posts": int(good.size),
+        "good_share": float(good.mean()),
+        "flag_shares": flag_shares(offsets),
+        "median_offset_px": [_median(offsets.d_row[good]), _median(offsets.d_col[good])],
+        "median_magnitude_px": _median(offsets.magnitude[good]),
+    }
+    if result.displacement is not None:
+        moved = result.displacement
+        out["median_displacement_m"] = [_median(moved.dx[good]), _median(moved.dy[good])]
+        out["median_magnitude_m"] = _median(moved.magnitude[good])
+        out["largest_magnitude_m"] = float(moved.magnitude[good].max()) if good.any() else None
+    return out
+
+
+def flag_shares(offsets: OffsetField) -> dict[str, float]:
+    """Share of posts under each flag that tracking may raise."""
+    return {
+        str(flag.name): float(np.mean((offsets.flags & flag.bit) > 0)) for flag in Flag if flag <= Flag.OUT_OF_AOI
+    }
+
+
+def _median(values: Any) -> float | None:
+    return float(np.median(values)) if values.size else None
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write the record as JSON; NaN, which JSON does not know, becomes null."""
+    path.write_text(json.dumps(_plain(record), indent=2) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
