@@ -1,7 +1,7 @@
 """How the documentation is built: `make docs`, or ``sphinx-build -W -b html docs docs/_build/html``.
 
-Nothing is fetched while building, and every cell and example is executed anew: a page that no longer tells the
-truth breaks the build.
+Nothing is fetched while building, and every cell and example is executed anew: a page that no longer tells
+the truth breaks the build.
 """
 
 import os
@@ -28,7 +28,13 @@ extensions = [
     "living_tables",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints", "gallery/*.ipynb", "gallery/*.py", "gallery/*.codeobj.json"]
+exclude_patterns = [
+    "_build",
+    "**/.ipynb_checkpoints",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+    "gallery/*.codeobj.json",
+]
 suppress_warnings = ["config.cache"]  # the gallery's configuration holds functions
 default_role = "code"
 

@@ -43,7 +43,9 @@ def at_posts(field, pixels):
 
 
 config = TrackConfig(parameters={"chip": 32, "step": 8, "search": 8})
-result = track(ImagePair(reference, secondary), config, stable=lambda field: at_posts(field, truth.stable) * 1.0)
+result = track(
+    ImagePair(reference, secondary), config, stable=lambda field: at_posts(field, truth.stable) * 1.0
+)
 moved = result.displacement
 
 print(f"good posts: {moved.good.mean():.0%}")
@@ -51,8 +53,8 @@ print("NMAD on stable ground: {:.3f} px along rows, {:.3f} px along columns".for
 print(f"fastest: {np.nanmax(np.where(moved.good, np.hypot(*moved.velocity), np.nan)):.2f} m/day")
 
 # %%
-# ``dx`` is positive to the east and ``dy`` to the north. Posts with a flag are left out; most of them are under the
-# cloud and outside the swaths.
+# ``dx`` is positive to the east and ``dy`` to the north. Posts with a flag are left out; most are under the
+# the cloud and outside the swaths.
 
 true_dx, true_dy = result.offsets.to_map(
     at_posts(result.offsets, truth.d_row), at_posts(result.offsets, truth.d_col)
@@ -84,8 +86,8 @@ axes[0].quiver(
 plt.show()
 
 # %%
-# Most of what is left comes from the sun, which stood elsewhere in the second image: shadows moved on ground that
-# did not. It is larger along the edge of the landslide, where the motion changes within a chip.
+# Most of what is left comes from the sun, which stood elsewhere in the second image: shadows moved on ground
+# that did not. It is larger along the edge of the landslide, where the motion changes within a chip.
 
 error = shown["found - truth"][moved.good]
 print(f"median error {np.median(error):.2f} m (pixels are 10 m), 95 % below {np.percentile(error, 95):.2f} m")

@@ -11,6 +11,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
+
 from truth import TALL, UTM, arrays
 
 DATA = os.environ.get("SENSETRACK_TEST_DATA")
@@ -96,3 +97,15 @@ def pair_files(tmp_path, scene) -> tuple[Path, Path]:
         write_tif(tmp_path / "reference.tif", scene[0].astype(np.float32)),
         write_tif(tmp_path / "secondary.tif", scene[1].astype(np.float32)),
     )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fail-on-skip", action="store_true", help="count a skipped test as a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and item.config.getoption("--fail-on-skip"):
+        report.outcome = "failed"
+    return report

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+
 from conftest import read_tif
 
 pytestmark = pytest.mark.data

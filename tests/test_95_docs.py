@@ -10,12 +10,15 @@ import re
 import shlex
 from pathlib import Path
 
+import geopandas
 import pytest
 import yaml
+from shapely import box
 
 import sensetrack
 from sensetrack import Flag, TrackConfig
 from sensetrack.cli import COMMANDS, build_app
+from sensetrack.cli.track import read_pair, read_setting
 from sensetrack.files.raster import write_cog
 from sensetrack.grid import Grid
 from sensetrack.ot.algorithms import ALGORITHMS
@@ -30,10 +33,16 @@ PAGES = sorted(
         *(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
     ]
 )
-MODELS = {**ALGORITHMS, **{f"preprocess {name}": model for name, model in PREPROCESSORS.items()}, "track": TrackConfig}
+MODELS = {
+    **ALGORITHMS,
+    **{f"preprocess {name}": model for name, model in PREPROCESSORS.items()},
+    "track": TrackConfig,
+}
 PUBLIC = [name for name in sensetrack.__all__ if name != "__version__"]
 
-FENCE = re.compile(r"^(?P<ticks>`{3,}|:{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=ticks)[ \t]*$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<ticks>`{3,}|:{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=ticks)[ \t]*$", re.M | re.S
+)
 SHELLS = {"bash", "console", "powershell", "sh", "shell"}
 DRIVER = re.compile(r"^(?:\$ |> )?(?:uv run (?:--\S+ )*)?(?:\S*[/\\])?(?:python -m )?(?=sensetrack )")
 
@@ -121,9 +130,7 @@ def test_command_line_parses(app, page, line):
     command, bound, unused = app.parse_args(tokens, exit_on_error=False, print_error=False)
     assert command.__name__ == tokens[0]
     assert not unused
-    if tokens[0] == "track":  # what argparse-like parsing leaves as text
-        from sensetrack.cli.track import read_pair, read_setting
-
+    if tokens[0] == "track":  # what the parser leaves as text
         given = bound.arguments
         parameters = {key: read_pair(given[key], key) for key in ("chip", "step", "search") if given.get(key)}
         parameters |= dict(read_setting(text) for text in given.get("set_") or [])
@@ -152,16 +159,23 @@ def test_settings_are_valid(page, text):
 def test_links_to_files_lead_somewhere(page):
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-    lost = [link for link in links if not link.startswith(("http:", "https:", "mailto:")) and not (ROOT / link).exists()]
+    lost = [
+        link
+        for link in links
+        if not link.startswith(("http:", "https:", "mailto:")) and not (ROOT / link).exists()
+    ]
     assert not lost
+
+
+def test_python_on_the_pages_is_executed():
+    """By the build: pages show cells; the README is run below."""
+    pages = [page for page in PAGES if page.name != "README.md"]
+    assert [page.name for page in pages if blocks(page, "python")] == []
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A folder with the files that examples speak of: reference.tif, secondary.tif, stable.gpkg."""
-    import geopandas
-    from shapely import box
-
     pair = mountain_pair((260, 280), peak=(3.0, 2.0))
     grid = Grid(pair.reference.shape, (10, 0, 600_000, 0, -10, 4_950_000), "EPSG:32632")
     for name, pixels in (("reference", pair.reference), ("secondary", pair.secondary)):

@@ -87,7 +87,7 @@ class Flags(Living):
 class Registered(Living):
     """A section for every class of a registry: what it is, and its parameters."""
 
-    registries: ClassVar[dict[str, dict[str, Any]]] = {"algorithms": ALGORITHMS, "preprocessors": PREPROCESSORS}
+    registries: ClassVar[dict[str, Any]] = {"algorithms": ALGORITHMS, "preprocessors": PREPROCESSORS}
     required_arguments = 1
 
     def lines(self) -> list[str]:
@@ -110,7 +110,8 @@ class ParameterTable(Living):
 
     def lines(self) -> list[str]:
         module, _, name = self.arguments[0].rpartition(".")
-        return table(("key", "default", "unit", "what it is"), parameter_rows(getattr(import_module(module), name)))
+        model = getattr(import_module(module), name)
+        return table(("key", "default", "unit", "what it is"), parameter_rows(model))
 
 
 class CliHelp(Directive):

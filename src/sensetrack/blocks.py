@@ -15,7 +15,8 @@ R = TypeVar("R")
 class Mapper(Protocol):
     """Anything that works like the built-in `map`: results come back in the order of the items."""
 
-    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]: ...
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        """Yield function(item) for every item, in order."""
 
 
 @dataclass(frozen=True)

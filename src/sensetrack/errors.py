@@ -28,9 +28,7 @@ class SenseTrackError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(
-        self, cause: str, *, path: str | PathLike[str] | None = None, advice: str | None = None
-    ) -> None:
+    def __init__(self, cause: str, *, path: str | PathLike[str] | None = None, advice: str | None = None) -> None:
         super().__init__(cause)
         self.cause, self.path, self.advice = cause, path, advice
 
@@ -82,7 +80,7 @@ class NoMatchError(InputError):
     """There is nothing that could be matched."""
 
 
-class EnvironmentFault(SenseTrackError, RuntimeError):
+class EnvironmentFault(SenseTrackError, RuntimeError):  # noqa: N818  EnvironmentError is OSError
     """Disk, permission, memory, network or another program failed us."""
 
     exit_code = 5

@@ -94,7 +94,7 @@ class Grid:
             return self.affine is other.affine
         corners = np.array([[0, 0], [0, self.shape[0]], [self.shape[1], 0]], float).T
         to_self = ~self.affine @ other.affine
-        moved = np.array(to_self @ tuple(corners))
+        moved = np.array(apply(to_self, *corners))
         return bool(np.abs(moved - corners).max() < 1e-6 * max(1.0, *self.shape))
 
     def require_same(self, other: Grid) -> None:
@@ -112,8 +112,8 @@ class Grid:
 
     def xy(self, row: ArrayLike, col: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Map coordinates (CRS units) of the centres of pixels `row`, `col` (may be fractional)."""
-        x, y = self.transform @ (np.asarray(col, float) + 0.5, np.asarray(row, float) + 0.5)
-        return np.asarray(x), np.asarray(y)
+        x, y = apply(self.transform, np.asarray(col, float) + 0.5, np.asarray(row, float) + 0.5)
+        return x, y
 
     def outline(self, per_side: int = 16) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Map coordinates of points around the outer edge, in CRS units."""
@@ -134,9 +134,7 @@ class Grid:
         affine = None if self.affine is None else self.affine @ Affine.translation(cols.start, rows.start)
         return replace(self, shape=shape, affine=affine)
 
-    def posts(
-        self, start: tuple[float, float], step: tuple[int, int], shape: tuple[int, int]
-    ) -> Grid:
+    def posts(self, start: tuple[float, float], step: tuple[int, int], shape: tuple[int, int]) -> Grid:
         """Return the grid whose pixel centres are posts.
 
         Parameters
@@ -213,6 +211,11 @@ class Grid:
         return (t.a * y - t.d * x) / t.determinant, (t.e * x - t.b * y) / t.determinant
 
 
+def apply(affine: Affine, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Transform arrays of coordinates."""
+    return np.asarray(affine.a * x + affine.b * y + affine.c), np.asarray(affine.d * x + affine.e * y + affine.f)
+
+
 def crs_name(crs: pyproj.CRS | None) -> str:
     """Short name of a CRS for messages: its EPSG code where it has one."""
     if crs is None:
@@ -260,6 +263,6 @@ def _lattice_to_grid(
         low = np.minimum(place.astype(int), max(row.size - 2, 0))
         weight = (place - low)[:, None]
         high = np.minimum(low + 1, row.size - 1)
-        return rows[low] * (1 - weight) + rows[high] * weight
+        return np.asarray(rows[low] * (1 - weight) + rows[high] * weight)
 
     return spread

@@ -45,7 +45,7 @@ def build_app() -> App:
     return app
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  one for each way to end
     """Run a command line and return its exit code; errors become one line on stderr."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _report(f"{where}{error.strerror or error}", 5, debug=debug)
-    except Exception as error:  # noqa: BLE001  what is left is a bug of ours
+    except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         if "Insufficient memory" in cause:
             return _report("out of memory; use fewer --workers or an area of interest", 5, debug=debug)
@@ -104,7 +104,11 @@ class _Format(logging.Formatter):
 
 def _set_up_logging(tokens: list[str]) -> None:
     level = logging.INFO
-    for flag, wanted in (("--quiet", logging.ERROR), ("--verbose", logging.DEBUG), ("--debug", logging.DEBUG)):
+    for flag, wanted in (
+        ("--quiet", logging.ERROR),
+        ("--verbose", logging.DEBUG),
+        ("--debug", logging.DEBUG),
+    ):
         if flag in tokens:
             level = wanted
     handler = logging.StreamHandler(sys.stderr)

@@ -20,10 +20,12 @@ SHARED = Group("Shared options", sort_key=100)
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the results; made where missing.")]
 Overwrite = Annotated[
-    bool, Parameter(negative="", group=SHARED, help="Replace results that exist; otherwise they are an error.")
+    bool,
+    Parameter(negative="", group=SHARED, help="Replace results that exist; otherwise they are an error."),
 ]
 Workers = Annotated[
-    int | None, Parameter(group=SHARED, help="Threads; default: the cores there are. Results do not depend on it.")
+    int | None,
+    Parameter(group=SHARED, help="Threads; default: the cores there are. Results do not depend on it."),
 ]
 Quiet = Annotated[bool, Parameter(negative="", group=SHARED, help="Say nothing but errors.")]
 Verbose = Annotated[bool, Parameter(negative="", group=SHARED, help="Say more.")]

@@ -36,7 +36,9 @@ def demo(
     if json:
         echo_json(asdict(result))
         return 0
-    echo(f"{result.posts} posts, {100 * result.good_share:.1f} % good; under the cloud {100 * result.cloud_share:.1f} %")
+    echo(
+        f"{result.posts} posts, {100 * result.good_share:.1f} % good; under the cloud {100 * result.cloud_share:.1f} %"
+    )
     echo(f"largest displacement on the map: {result.largest_m:.0f} m")
     echo(f"{'error against the truth, px':28} {'posts':>6} {'median row':>11} {'col':>7} {'NMAD row':>9} {'col':>7}")
     for where, posts, row, col, nmad_row, nmad_col in result.rows:

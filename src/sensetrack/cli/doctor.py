@@ -1,4 +1,4 @@
-"""`sensetrack doctor`: is everything there?"""
+"""`sensetrack doctor`: tell whether everything is there."""
 
 from __future__ import annotations
 

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from sensetrack.cli.common import Debug, Json, Output, Overwrite, Quiet, Verbose, Workers, echo, echo_json, progress
+from sensetrack.cli.common import (
+    Debug,
+    Json,
+    Output,
+    Overwrite,
+    Quiet,
+    Verbose,
+    Workers,
+    echo,
+    echo_json,
+    progress,
+)
 from sensetrack.errors import ConfigError
 
 MATCHING = Group("Matching", sort_key=1)
@@ -18,7 +29,7 @@ TRUST = Group("What is flagged", sort_key=3)
 Pair = Annotated[str | None, Parameter(group=MATCHING)]
 
 
-def track(  # noqa: PLR0917
+def track(
     reference: Annotated[str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG or JPEG 2000.")],
     secondary: Annotated[str, Parameter(help="The second scene; moved onto the grid of the first where needed.")],
     /,
@@ -28,18 +39,18 @@ def track(  # noqa: PLR0917
         str | None, Parameter(group=MATCHING, help="See `sensetrack algorithms`. [default: ncc]")
     ] = None,
     chip: Annotated[
-        str | None, Parameter(group=MATCHING, help="Chip size, px: 64, or rows x columns as 256x64. [ncc: 64]")
+        str | None,
+        Parameter(group=MATCHING, help="Chip size, px: 64, or rows x columns as 256x64. [ncc: 64]"),
     ] = None,
     step: Annotated[str | None, Parameter(group=MATCHING, help="Distance between posts, px. [ncc: 16]")] = None,
-    search: Annotated[
-        str | None, Parameter(group=MATCHING, help="Half width of the search, px. [ncc: 16]")
-    ] = None,
+    search: Annotated[str | None, Parameter(group=MATCHING, help="Half width of the search, px. [ncc: 16]")] = None,
     set_: Annotated[
         list[str] | None,
         Parameter(name="--set", group=MATCHING, negative="", help="Any parameter of the algorithm: key=value."),
     ] = None,
     preprocess: Annotated[
-        str | None, Parameter(group=MATCHING, help="Contrast filter before matching, or none. [default: equalize]")
+        str | None,
+        Parameter(group=MATCHING, help="Contrast filter before matching, or none. [default: equalize]"),
     ] = None,
     band: Annotated[
         int | None, Parameter(group=MATCHING, help="Band of both images, counted from 1. [default: 1]")
@@ -60,10 +71,14 @@ def track(  # noqa: PLR0917
     ] = None,
     stable_ground: Annotated[
         str | None,
-        Parameter(group=GROUND, help="Polygons (file or file|layer) or mask of ground that did not move: bias and error are taken there."),
+        Parameter(
+            group=GROUND,
+            help="Polygons (file or file|layer) or mask of ground that did not move: bias and error are taken there.",
+        ),
     ] = None,
     unstable_ground: Annotated[
-        str | None, Parameter(group=GROUND, help="The same the other way round: what may move; all else is stable.")
+        str | None,
+        Parameter(group=GROUND, help="The same the other way round: what may move; all else is stable."),
     ] = None,
     bias: Annotated[
         Literal["median", "plane", "none"] | None,
@@ -77,19 +92,23 @@ def track(  # noqa: PLR0917
         str | None, Parameter(group=GROUND, help="When the secondary was taken, ISO 8601, UTC.")
     ] = None,
     min_score: Annotated[
-        float | None, Parameter(group=TRUST, help="Score below which a post is flagged. [ncc: 0.3, farneback: 0.6]")
+        float | None,
+        Parameter(group=TRUST, help="Score below which a post is flagged. [ncc: 0.3, farneback: 0.6]"),
     ] = None,
     min_peak_ratio: Annotated[
-        float | None, Parameter(group=TRUST, help="Peak ratio below which a post is flagged. [default: 1, none]")
+        float | None,
+        Parameter(group=TRUST, help="Peak ratio below which a post is flagged. [default: 1, none]"),
     ] = None,
     outlier_threshold: Annotated[
         float | None, Parameter(group=TRUST, help="Limit of the normalised median test. [default: 2]")
     ] = None,
     outlier_noise: Annotated[
-        float | None, Parameter(group=TRUST, help="Scatter among neighbours always accepted, px. [default: 0.2]")
+        float | None,
+        Parameter(group=TRUST, help="Scatter among neighbours always accepted, px. [default: 0.2]"),
     ] = None,
     max_pixels: Annotated[
-        int | None, Parameter(group=TRUST, help="Largest common grid that is accepted, px. [default: 1000000000]")
+        int | None,
+        Parameter(group=TRUST, help="Largest common grid that is accepted, px. [default: 1000000000]"),
     ] = None,
     config: Annotated[
         Path | None, Parameter(help="YAML or JSON with any of these settings; run.json repeats a run.")

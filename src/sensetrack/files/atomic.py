@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def output_folder(
-    folder: str | os.PathLike[str], names: Iterable[str], *, overwrite: bool = False, inputs: Iterable[Path] = ()
+    folder: str | os.PathLike[str],
+    names: Iterable[str],
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[Path] = (),
 ) -> Iterator[Path]:
     """Yield a temporary folder; what is in it moves to `folder` when the block ends well.
 
@@ -70,9 +74,7 @@ def output_folder(
 def _refuse(target: Path, names: set[str], inputs: set[Path], *, overwrite: bool) -> None:
     present = sorted(name for name in names if (target / name).exists())
     if present and not overwrite:
-        raise ConfigError(
-            "exists already", path=target / present[0], advice="choose another folder or say --overwrite"
-        )
+        raise ConfigError("exists already", path=target / present[0], advice="choose another folder or say --overwrite")
     for name in present:
         if target / name in inputs:
             raise ConfigError("is an input and would be replaced", path=target / name, advice="choose another folder")

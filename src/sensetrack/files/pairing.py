@@ -143,7 +143,8 @@ def pair(
         raise GridMismatchError(message, path=lost.name, advice="georeference it, or use both without")
     if not first.placed:
         if first.grid.shape != second.grid.shape:
-            message = f"images without georeference must be of equal size, instead got {first.grid.shape} and {second.grid.shape}"
+            sizes = f"{first.grid.shape} and {second.grid.shape}"
+            message = f"images without georeference must be of equal size, instead got {sizes}"
             raise GridMismatchError(message, path=second.name)
         warnings.warn(f"{first.name}: no georeference, results stay in pixels", NoGeoreferenceWarning, stacklevel=2)
         grid = first.grid
@@ -167,8 +168,7 @@ def pair(
 
 def _layer(item: Image | str | os.PathLike[str], band: int, nodata: float | None) -> _Layer:
     if isinstance(item, Image):
-        source = _ImageSource(item)
-        return _Layer("image in memory", source, item.grid, None, item.acquired, item.sensor)
+        return _Layer("image in memory", _ImageSource(item), item.grid, None, item.acquired, item.sensor)
     file = open_raster(item)
     located = Geolocation.fit(file) if file.gcps else None
     if located is not None:
@@ -232,9 +232,7 @@ def _clip(row: NDArray[Any], col: NDArray[Any], shape: tuple[int, int]) -> tuple
     return window[0], window[1]
 
 
-def _window_of(
-    grid: Grid, bounds: tuple[float, float, float, float], crs: Any, margin: int
-) -> tuple[slice, slice]:
+def _window_of(grid: Grid, bounds: tuple[float, float, float, float], crs: Any, margin: int) -> tuple[slice, slice]:
     """Rows and columns of `grid` that a box in another CRS covers."""
     t = np.linspace(0, 1, 17)
     x = bounds[0] + (bounds[2] - bounds[0]) * np.concatenate([t, t * 0 + 1, t, t * 0])

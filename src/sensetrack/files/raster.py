@@ -86,7 +86,9 @@ class RasterFile:
         except (RasterioIOError, OSError) as error:
             where = f"rows {rows.start}-{rows.stop}, columns {cols.start}-{cols.stop}"
             raise InputError(
-                f"is truncated or damaged ({where} cannot be read)", path=self.path, advice="download it again"
+                f"is truncated or damaged ({where} cannot be read)",
+                path=self.path,
+                advice="download it again",
             ) from error
 
     def read_mask(self, rows: slice, cols: slice) -> NDArray[np.bool_] | None:
@@ -314,4 +316,7 @@ def drivers() -> dict[str, str]:
     with rasterio.Env() as env:
         present = env.drivers()
     names = dict.fromkeys([*RASTERS.values(), "COG"])
-    return {"GDAL": rasterio.__gdal_version__, **{name: "ok" if name in present else "missing" for name in names}}
+    return {
+        "GDAL": rasterio.__gdal_version__,
+        **{name: "ok" if name in present else "missing" for name in names},
+    }

@@ -123,7 +123,7 @@ def _text_kind(head: bytes) -> str | None:
         return "VRT"
     if text.startswith((b"<gdal_w", b"<gdal_t")):
         return "WMS"
-    if text.startswith(b"<?xml") or text.startswith(b"<"):
+    if text.startswith(b"<"):
         return next((name for word, name in ((b"vrtdataset", "VRT"), (b"gdal_wm", "WMS")) if word in text), "XML")
     return "JSON" if text.startswith((b"{", b"[")) else None
 

@@ -123,7 +123,7 @@ def _raster_area(
     values = BandSource(mask, 1, nodata=np.nan)[slice(None), slice(None)]
     known = (row >= 0) & (row < mask.grid.shape[0]) & (col >= 0) & (col < mask.grid.shape[1])
     found = values[np.where(known, row, 0).astype(int), np.where(known, col, 0).astype(int)]
-    return known & (found > np.nanmax(values) / 2)
+    return np.asarray(known & (found > np.nanmax(values) / 2))
 
 
 def write_outline(path: Path, inside: NDArray[np.bool_], grid: Grid) -> None:

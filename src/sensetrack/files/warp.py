@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from sensetrack.errors import InputError
-from sensetrack.grid import Grid, as_crs, same_crs
+from sensetrack.grid import Grid, apply, as_crs, same_crs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +65,9 @@ class Geolocation:
         row = np.concatenate([edge * 0, edge, edge * 0 + 1, edge]) * shape[0]
         col = np.concatenate([edge, edge * 0, edge, edge * 0 + 1]) * shape[1]
         x, y = self.to_map(row, col)
-        middle = np.array([shape[0] / 2, shape[0] / 2 + 1, shape[0] / 2]), np.array(
-            [shape[1] / 2, shape[1] / 2, shape[1] / 2 + 1]
+        middle = (
+            np.array([shape[0] / 2, shape[0] / 2 + 1, shape[0] / 2]),
+            np.array([shape[1] / 2, shape[1] / 2, shape[1] / 2 + 1]),
         )
         mx, my = self.to_map(*middle)
         area = abs((mx[1] - mx[0]) * (my[2] - my[0]) - (mx[2] - mx[0]) * (my[1] - my[0]))
@@ -93,9 +94,7 @@ def local_crs(lon: float, lat: float) -> str:
     return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
 
 
-def _fit_quadratic(
-    x: NDArray[Any], y: NDArray[Any], u: NDArray[Any], v: NDArray[Any]
-) -> tuple[ToPixels, float]:
+def _fit_quadratic(x: NDArray[Any], y: NDArray[Any], u: NDArray[Any], v: NDArray[Any]) -> tuple[ToPixels, float]:
     """Least-squares quadratic (x, y) -> (u, v), and its root mean square residual."""
     centre, scale = np.array([x.mean(), y.mean()]), max(np.ptp(x), np.ptp(y))
 
@@ -127,8 +126,8 @@ def pixels_of(grid: Grid, crs: Any) -> ToPixels:
     def to_pixels(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         if project is not None:
             x, y = project.transform(x, y)
-        col, row = inverse @ (np.asarray(x), np.asarray(y))
-        return np.asarray(row), np.asarray(col)
+        col, row = apply(inverse, np.asarray(x), np.asarray(y))
+        return row, col
 
     return to_pixels
 
@@ -189,9 +188,7 @@ class Warped:
             (np.arange(cols.start, cols.stop) - cols.start) / _NODE,
             indexing="ij",
         )
-        row, col = (
-            ndimage.map_coordinates(part - 0.5, at, order=1, mode="nearest") for part in self.to_pixels(x, y)
-        )
+        row, col = (ndimage.map_coordinates(part - 0.5, at, order=1, mode="nearest") for part in self.to_pixels(x, y))
         return row, col
 
 

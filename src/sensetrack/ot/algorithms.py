@@ -51,17 +51,19 @@ class NCC(OTAlgorithm):
     name: ClassVar[str] = "ncc"
 
     chip: Annotated[PxPair, BeforeValidator(both)] = Field(
-        (64, 64), description="size of the chips that are looked for, rows and columns", json_schema_extra={"unit": "px"}
+        (64, 64),
+        description="size of the chips that are looked for, rows and columns",
+        json_schema_extra={"unit": "px"},
     )
     step: Annotated[PxPair, BeforeValidator(both)] = Field(
         (16, 16), description="distance between chips: one post each", json_schema_extra={"unit": "px"}
     )
     search: Annotated[PxPair, BeforeValidator(both)] = Field(
-        (16, 16), description="half width of the search: offsets up to this are found", json_schema_extra={"unit": "px"}
+        (16, 16),
+        description="half width of the search: offsets up to this are found",
+        json_schema_extra={"unit": "px"},
     )
-    min_valid: float = Field(
-        0.5, gt=0, le=1, description="share of a chip's pixels that must be usable in both images"
-    )
+    min_valid: float = Field(0.5, gt=0, le=1, description="share of a chip's pixels that must be usable in both images")
 
     @property
     def support(self) -> tuple[int, int]:
@@ -98,9 +100,7 @@ class NCC(OTAlgorithm):
             return windows[:: chips.step[1]][: chips.shape[1]]
 
         valid, areas_valid = cut(reference.valid)[:, *inside], cut(secondary.valid)
-        surfaces = zncc(
-            cut(reference.values)[:, *inside], valid, cut(secondary.values), areas_valid, self.min_valid
-        )
+        surfaces = zncc(cut(reference.values)[:, *inside], valid, cut(secondary.values), areas_valid, self.min_valid)
         peaks = find_peaks(surfaces, self.search)
         share = np.minimum(valid.mean(axis=(1, 2)), areas_valid[:, *inside].mean(axis=(1, 2)))
         flags = np.zeros(len(surfaces), np.uint16)
@@ -140,13 +140,13 @@ class OpenCVOpticalFlow(OTAlgorithm):
     """A flow follows noise to some degree: over its small windows chance reaches 0.5."""
 
     flow: tuple[float, float] | None = Field(
-        None, description="first guess of the offset everywhere, rows and columns", json_schema_extra={"unit": "px"}
+        None,
+        description="first guess of the offset everywhere, rows and columns",
+        json_schema_extra={"unit": "px"},
     )
     pyr_scale: float = Field(0.5, gt=0, lt=1, description="size of each pyramid level against the one below")
     levels: int = Field(4, ge=1, le=12, description="pyramid levels; 1 = the image alone")
-    winsize: int = Field(
-        16, ge=2, description="window the fits are averaged over", json_schema_extra={"unit": "px"}
-    )
+    winsize: int = Field(16, ge=2, description="window the fits are averaged over", json_schema_extra={"unit": "px"})
     iterations: int = Field(5, ge=1, description="iterations on each level")
     poly_n: int = Field(
         5, ge=3, le=15, description="neighbourhood of the quadratic fit", json_schema_extra={"unit": "px"}
@@ -172,16 +172,19 @@ class OpenCVOpticalFlow(OTAlgorithm):
         import cv2
 
         # OpenCV's regularisation is made for grey values 0..255: images scaled to 0..1 would not move at all.
-        grey = [100 * part + 128 for part in fill_invalid(reference, secondary, self.winsize / 2)]
-        guess, flags = None, self.flags or 0
+        first, second = (100 * part + 128 for part in fill_invalid(reference, secondary, self.winsize / 2))
+        guess: Any = None
+        flags = self.flags or 0
         if self.flow is not None:
-            guess = np.empty((*grey[0].shape, 2), np.float32)
+            guess = np.empty((*first.shape, 2), np.float32)
             guess[...] = self.flow[::-1]
             flags |= cv2.OPTFLOW_USE_INITIAL_FLOW
         out = cv2.calcOpticalFlowFarneback(
-            *grey, guess, self.pyr_scale, self.levels, self.winsize, self.iterations,
+            first, second, guess, self.pyr_scale, self.levels, self.winsize, self.iterations,
             self.poly_n, self.poly_sigma, flags,
         )  # fmt: skip
         # OpenCV: motion as (columns, rows).
         window = 2 * (self.winsize // 2) + 1
-        return judge_flow(reference, secondary, (out[..., 1], out[..., 0]), (window, window), chips, self.halo)
+        return judge_flow(
+            reference, secondary, (out[..., 1], out[..., 0]), window=(window, window), chips=chips, halo=self.halo
+        )

@@ -87,9 +87,7 @@ def unbias(
     return replace(field, d_row=d_row, d_col=d_col, covariance=covariance), report
 
 
-def _fit(
-    component: NDArray[Any], used: NDArray[np.bool_], model: BiasModel
-) -> tuple[NDArray[Any], tuple[float, ...]]:
+def _fit(component: NDArray[Any], used: NDArray[np.bool_], model: BiasModel) -> tuple[NDArray[Any], tuple[float, ...]]:
     """Fit the bias of one component, and spread it over the field."""
     if model == "median":
         constant = float(np.median(component[used]))

@@ -34,8 +34,7 @@ class ChipGrid:
     def shape(self) -> Pair:
         """Number of chips down and across."""
         rows, cols = (
-            max(0, (size - chip) // step + 1)
-            for size, chip, step in zip(self.image, self.chip, self.step, strict=True)
+            max(0, (size - chip) // step + 1) for size, chip, step in zip(self.image, self.chip, self.step, strict=True)
         )
         return rows, cols
 
@@ -46,10 +45,6 @@ class ChipGrid:
 
     def window(self, block: Block) -> tuple[slice, slice]:
         """Rows and columns of the image that the chips of a block of posts cover."""
-        rows = slice(
-            block.rows.start * self.step[0], (block.rows.stop - 1) * self.step[0] + self.chip[0]
-        )
-        cols = slice(
-            block.cols.start * self.step[1], (block.cols.stop - 1) * self.step[1] + self.chip[1]
-        )
+        rows = slice(block.rows.start * self.step[0], (block.rows.stop - 1) * self.step[0] + self.chip[0])
+        cols = slice(block.cols.start * self.step[1], (block.cols.stop - 1) * self.step[1] + self.chip[1])
         return rows, cols

@@ -53,9 +53,7 @@ def zncc(
     enough = chips_valid.mean(axis=(1, 2)) >= min_valid
     for subset, kernel in ((whole, _whole), (enough & ~whole, _masked)):
         if subset.any():
-            out[subset] = kernel(
-                chips[subset], chips_valid[subset], areas[subset], areas_valid[subset], min_valid
-            )
+            out[subset] = kernel(chips[subset], chips_valid[subset], areas[subset], areas_valid[subset], min_valid)
     return out
 
 
@@ -129,9 +127,7 @@ def _masked(
     return surface
 
 
-def _ratio(
-    cross: NDArray[Any], power_a: NDArray[Any], power_b: NDArray[Any], count: Any
-) -> NDArray[Any]:
+def _ratio(cross: NDArray[Any], power_a: NDArray[Any], power_b: NDArray[Any], count: Any) -> NDArray[Any]:
     textured = (power_a > FLAT * count) & (power_b > FLAT * count)
     scale = np.sqrt(np.where(textured, power_a * power_b, 1.0))
     return np.where(textured, np.clip(cross / scale, -1, 1), np.nan)

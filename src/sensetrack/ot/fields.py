@@ -58,10 +58,8 @@ class _MapFields:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         dx, dy = self._map()
-        fields = {"dxx": lambda: dx, "dyy": lambda: dy, "res": lambda: np.hypot(dx, dy)}
-        if name not in fields:
-            raise KeyError(name)
-        return fields[name]()
+        fields = {"dxx": dx, "dyy": dy, "res": np.hypot(dx, dy)}
+        return np.asarray(fields[name])
 
     def keys(self) -> tuple[str, ...]:
         """Names that can be asked for in square brackets."""
@@ -99,7 +97,7 @@ class OffsetField(_MapFields):
     @property
     def good(self) -> NDArray[np.bool_]:
         """True where no flag is raised."""
-        return self.flags == 0
+        return np.asarray(self.flags == 0)
 
     @property
     def magnitude(self) -> NDArray[np.float32]:
@@ -162,7 +160,7 @@ class Displacement(_MapFields):
     @property
     def good(self) -> NDArray[np.bool_]:
         """True where no flag is raised."""
-        return self.flags == 0
+        return np.asarray(self.flags == 0)
 
     @property
     def magnitude(self) -> NDArray[np.float32]:

@@ -78,9 +78,7 @@ def _disagreeing(
     return wrong & good
 
 
-def _neighbours(
-    values: NDArray[Any], rows: slice, spacing: tuple[int, int]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _neighbours(values: NDArray[Any], rows: slice, spacing: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Values of the 24 neighbours of some rows, (24, rows, cols), NaN = unknown; and how many are known."""
     reach = 2 * spacing[0], 2 * spacing[1]
     height, width = values.shape
@@ -93,12 +91,14 @@ def _neighbours(
         constant_values=np.nan,
     )
     number = rows.stop - rows.start
-    near = np.stack([
-        padded[i : i + number, j : j + width]
-        for i in range(0, 2 * reach[0] + 1, spacing[0])
-        for j in range(0, 2 * reach[1] + 1, spacing[1])
-        if (i, j) != reach
-    ])
+    near = np.stack(
+        [
+            padded[i : i + number, j : j + width]
+            for i in range(0, 2 * reach[0] + 1, spacing[0])
+            for j in range(0, 2 * reach[1] + 1, spacing[1])
+            if (i, j) != reach
+        ]
+    )
     return near, np.isfinite(near).sum(axis=0)
 
 

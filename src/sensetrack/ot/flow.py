@@ -32,8 +32,7 @@ def fill_invalid(reference: Tile, secondary: Tile, reach: float) -> tuple[NDArra
         np.where(
             valid,
             tile.values,
-            cv2.GaussianBlur(np.where(valid, tile.values, np.float32(0)), (0, 0), reach)
-            / np.maximum(weight, 1e-6),
+            cv2.GaussianBlur(np.where(valid, tile.values, np.float32(0)), (0, 0), reach) / np.maximum(weight, 1e-6),
         ).astype(np.float32)
         for tile in (reference, secondary)
     )
@@ -43,6 +42,7 @@ def judge_flow(
     reference: Tile,
     secondary: Tile,
     flow: tuple[NDArray[Any], NDArray[Any]],
+    *,
     window: tuple[int, int],
     chips: ChipGrid,
     halo: tuple[int, int],

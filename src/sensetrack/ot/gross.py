@@ -69,10 +69,14 @@ def _refine(
     for row in np.linspace(0, shape[0] - side, 5).astype(int):
         for col in np.linspace(0, shape[1] - side, 5).astype(int):
             chip = scaled[0].tile(slice(row, row + side), slice(col, col + side), (0, 0))
-            there = slice(row + coarse[0], row + coarse[0] + side), slice(col + coarse[1], col + coarse[1] + side)
+            there = (
+                slice(row + coarse[0], row + coarse[0] + side),
+                slice(col + coarse[1], col + coarse[1] + side),
+            )
             area = scaled[1].tile(*there, (search + MARGIN, search + MARGIN))
             peaks = find_peaks(
-                zncc(chip.values[None], chip.valid[None], area.values[None], area.valid[None]), (search, search)
+                zncc(chip.values[None], chip.valid[None], area.values[None], area.valid[None]),
+                (search, search),
             )
             if not (peaks.missing[0] or peaks.at_edge[0]):
                 found.append((peaks.score[0], peaks.row[0], peaks.col[0]))

@@ -48,9 +48,13 @@ class Source(Protocol):
     """Anything an image's pixels can be read from: an array, a raster on disk, a lazily filtered raster."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Rows, columns[, bands]."""
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
@@ -192,11 +196,11 @@ class Image:
         return values, self._valid(values, rows, cols)
 
     def _valid(self, values: NDArray[Any], rows: slice, cols: slice) -> NDArray[np.bool_]:
-        usable = np.ones(values.shape, bool)
+        usable: NDArray[np.bool_] = np.ones(values.shape, bool)
         if values.dtype.kind == "f":
-            usable = np.abs(values) < TOO_LARGE  # False for NaN as well
+            usable = np.asarray(np.abs(values) < TOO_LARGE)  # False for NaN as well
         if self.nodata is not None and not np.isnan(self.nodata):
-            usable &= values != self.nodata
+            usable = usable & (values != self.nodata)
         if usable.ndim == 3:
             usable = usable.all(axis=2)
         if self.mask_source is not None:
@@ -312,7 +316,9 @@ class OTAlgorithm(Parameters, ABC):
         chips = self.chips(pair.grid.shape)
         if 0 in chips.shape:
             rows, cols = pair.grid.shape
-            message = f"an overlap of {rows} x {cols} px is smaller than one chip of {chips.chip[0]} x {chips.chip[1]} px"
+            message = (
+                f"an overlap of {rows} x {cols} px is smaller than one chip of {chips.chip[0]} x {chips.chip[1]} px"
+            )
             raise NoMatchError(message, advice="choose a smaller chip or a larger area")
         scaled = Scaled(reference), Scaled(secondary)
         out = Layers(chips.shape)

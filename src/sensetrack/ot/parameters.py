@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,7 +49,7 @@ class Parameters(BaseModel):
             raise ConfigError(explain(error, type(self).__name__, names)) from error
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: Any) -> Self:
         """Build from a mapping; None means the default, unknown keys are errors that name the known ones."""
         if not isinstance(values, dict):
             message = f"{cls.__name__} must be described by a mapping, instead got {type(values).__name__}"
@@ -82,9 +82,10 @@ class Parameters(BaseModel):
 
         return _save(yaml.safe_dump(self.to_dict(), sort_keys=False), path)
 
-    from_JSON = from_json  # noqa: N815  the spellings of the first release
-    from_YAML = from_yaml  # noqa: N815
-    toJSON = to_json  # noqa: N815
+    # The spellings of the first release.
+    from_JSON: ClassVar = from_json  # noqa: N815
+    from_YAML: ClassVar = from_yaml  # noqa: N815
+    toJSON: ClassVar = to_json  # noqa: N815
 
 
 def explain(error: ValidationError, owner: str, known: list[str]) -> str:

@@ -57,7 +57,9 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int]) -> Peaks:
     n, rows, cols = surfaces.shape
     middle = rows // 2, cols // 2
     inner = surfaces[
-        :, middle[0] - search[0] : middle[0] + search[0] + 1, middle[1] - search[1] : middle[1] + search[1] + 1
+        :,
+        middle[0] - search[0] : middle[0] + search[0] + 1,
+        middle[1] - search[1] : middle[1] + search[1] + 1,
     ]
     filled = np.where(np.isnan(inner), -np.inf, inner)
     best = filled.reshape(n, -1).argmax(axis=1)
@@ -144,9 +146,7 @@ def _rest(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Signal to noise and peak ratio: the peak against everything away from it."""
     reach = np.arange(filled.shape[1])[:, None], np.arange(filled.shape[2])[None, :]
-    away = (np.abs(reach[0] - at_row[:, None, None]) > _NEAR) | (
-        np.abs(reach[1] - at_col[:, None, None]) > _NEAR
-    )
+    away = (np.abs(reach[0] - at_row[:, None, None]) > _NEAR) | (np.abs(reach[1] - at_col[:, None, None]) > _NEAR)
     known = np.isfinite(filled) & away
     number = np.maximum(known.sum(axis=(1, 2)), 1)
     noise = np.where(known, np.abs(np.where(known, filled, 0.0)), 0.0).sum(axis=(1, 2)) / number

@@ -47,9 +47,7 @@ def sample_windows(
         return
     for row in _starts(image.height, per_side, size):
         for col in _starts(image.width, per_side, size):
-            yield image.read(
-                slice(row, min(row + size, image.height)), slice(col, min(col + size, image.width))
-            )
+            yield image.read(slice(row, min(row + size, image.height)), slice(col, min(col + size, image.width)))
 
 
 def _starts(length: int, number: int, size: int) -> list[int]:
@@ -65,7 +63,8 @@ class Scaled:
     def __init__(self, image: Image) -> None:
         self.image = image
         sample = np.concatenate([v[ok].astype(np.float64) for v, ok in sample_windows(image)])
-        low, self.middle, high = np.percentile(sample, (2, 50, 98)) if sample.size else (0.0, 0.0, 1.0)
+        low, middle, high = np.percentile(sample, (2, 50, 98)) if sample.size else (0.0, 0.0, 1.0)
+        self.middle = float(middle)
         spread = high - low
         if not spread > 0 and sample.size:  # nearly everything is one value: use what there is
             spread = float(np.ptp(sample))
@@ -117,6 +116,7 @@ class Layers:
         self.layers: dict[str, NDArray[Any]] = {}
 
     def put(self, block: blocks.Block, result: Match) -> None:
+        """Put the results of a tile in their place."""
         for name, part in result._asdict().items():
             if part is None:
                 continue
@@ -126,6 +126,7 @@ class Layers:
             self.layers[name][block.rows, block.cols] = part
 
     def field(self, grid: Grid, chips: ChipGrid, gross: tuple[int, int]) -> OffsetField:
+        """Return the whole field, the whole-image shift added."""
         self.layers["d_row"] += np.float32(gross[0])
         self.layers["d_col"] += np.float32(gross[1])
         return OffsetField(grid=grid, step=chips.step, start=chips.centre, **self.layers)

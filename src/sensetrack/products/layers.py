@@ -43,7 +43,11 @@ def track_layers(offsets: OffsetField, displacement: Displacement | None) -> lis
             [("d_row", "px", offsets.d_row), ("d_col", "px", offsets.d_col)],
             f"{SIGN_RULE}; flagged posts keep what was measured",
         ),
-        Layer("quality.tif", _quality(offsets, displacement), "score and snr: larger is better; sigma: standard error"),
+        Layer(
+            "quality.tif",
+            _quality(offsets, displacement),
+            "score and snr: larger is better; sigma: standard error",
+        ),
         Layer("flags.tif", [("flags", "bits", offsets.flags)], "0 = good; reasons add up"),
     ]
     if displacement is not None:
@@ -91,7 +95,11 @@ def _quality(offsets: OffsetField, displacement: Displacement | None) -> list[Ba
     empty = np.full(offsets.grid.shape, np.nan, np.float32)
     bands: list[Band] = [
         (name, "1", empty if values is None else values.astype(np.float32))
-        for name, values in (("score", offsets.score), ("snr", offsets.snr), ("peak_ratio", offsets.peak_ratio))
+        for name, values in (
+            ("score", offsets.score),
+            ("snr", offsets.snr),
+            ("peak_ratio", offsets.peak_ratio),
+        )
     ]
     if displacement is not None:
         return [*bands, ("sigma_dx", "m", displacement.sigma_dx), ("sigma_dy", "m", displacement.sigma_dy)]

@@ -22,9 +22,10 @@ class TrackConfig(Parameters):
     preprocess: str = Field("equalize", description="contrast filter before matching; 'none' for none")
     band: int = Field(1, description="band of both images, from 1")
     nodata: float | None = Field(None, description="value without measurement; overrides what the files declare")
-    warp: bool = Field(True, description="resample the secondary where its grid differs; else that is an error")
+    warp: bool = Field(default=True, description="resample the secondary where its grid differs; else that is an error")
     gross: Literal["auto", "none"] | tuple[int, int] = Field(
-        "auto", description="whole-image shift to search around, (rows, cols) px; auto finds one where it is needed"
+        "auto",
+        description="whole-image shift to search around, (rows, cols) px; auto finds one where it is needed",
     )
     stable_ground: str | None = Field(None, description="polygons or mask of ground that did not move")
     unstable_ground: str | None = Field(None, description="polygons or mask of what may move; all else is stable")

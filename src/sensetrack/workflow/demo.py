@@ -115,9 +115,7 @@ def _compare(folder: Path, scene: SimulatedPair, record: dict[str, Any]) -> Demo
     rows = []
     for name, where in (("landslide (> 1 px)", moved > 1), ("stable ground", still)):
         pick = [part[where & good] for part in error]
-        rows.append(
-            (name, pick[0].size, *(float(np.median(p)) for p in pick), *(nmad(p) for p in pick))
-        )
+        rows.append((name, pick[0].size, *(float(np.median(p)) for p in pick), *(nmad(p) for p in pick)))
     return DemoResult(
         good.size,
         float(good.mean()),

@@ -39,7 +39,7 @@ def threads(workers: int | None = None) -> Iterator[Mapper]:
     pool = ThreadPoolExecutor(number, thread_name_prefix="sensetrack")
 
     def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-        waiting = deque(())  # type: ignore[var-annotated]
+        waiting = deque()  # type: ignore[var-annotated]
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * number:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.errors import NothingMatchedWarning, NoMatchError, SenseTrackWarning
+from sensetrack.errors import NoMatchError, NothingMatchedWarning, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
 from sensetrack.files.raster import parse_time
@@ -90,9 +90,7 @@ def track(
     prepared = preprocess(pair, config.preprocessor())
     gross = _gross(prepared, config, mapper)
     clock.lap("prepare")
-    offsets = algorithm(
-        prepared.reference, prepared.secondary, gross=gross.shift, mapper=mapper, advance=advance
-    )
+    offsets = algorithm(prepared.reference, prepared.secondary, gross=gross.shift, mapper=mapper, advance=advance)
     clock.lap("match")
     if aoi is not None:
         offsets = flag_area(offsets, aoi(offsets) >= 0.5)
@@ -170,9 +168,7 @@ def run_track(
     return record
 
 
-def _open_pair(
-    reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig
-) -> ImagePair:
+def _open_pair(reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig) -> ImagePair:
     within = bounds_of(config.aoi) if config.aoi else None
     pair = bring_together(
         reference,
@@ -226,7 +222,7 @@ def _stable(config: TrackConfig, images: ImagePair) -> Area | None:
 
 
 def _backdrop(images: ImagePair, mapper: Mapper) -> NDArray[np.float64]:
-    """Reference image, shrunk to go behind the quick-look; NaN = not valid."""
+    """Shrink the reference to go behind the quick-look; NaN = not valid."""
     factor = max(1, -(-max(images.grid.shape) // _BACKDROP))
     values, valid = overview(Scaled(images.reference), factor, mapper=mapper)
     return np.where(valid, values, np.nan)
@@ -248,9 +244,7 @@ def _require_matches(offsets: OffsetField, path: str | os.PathLike[str]) -> None
     warnings.warn(text, NothingMatchedWarning, stacklevel=2)
 
 
-def _write(
-    part: Path, images: ImagePair, result: Track, record: dict[str, Any], backdrop: NDArray[np.float64]
-) -> None:
+def _write(part: Path, images: ImagePair, result: Track, record: dict[str, Any], backdrop: NDArray[np.float64]) -> None:
     from sensetrack.pictures.quicklook import draw_quicklook
 
     tags = {
@@ -297,4 +291,3 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now
-

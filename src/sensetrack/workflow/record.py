@@ -89,9 +89,7 @@ def statistics(result: Track) -> dict[str, Any]:
 
 def flag_shares(offsets: OffsetField) -> dict[str, float]:
     """Share of posts under each flag that tracking may raise."""
-    return {
-        str(flag.name): float(np.mean((offsets.flags & flag.bit) > 0)) for flag in Flag if flag <= Flag.OUT_OF_AOI
-    }
+    return {str(flag.name): float(np.mean((offsets.flags & flag.bit) > 0)) for flag in Flag if flag <= Flag.OUT_OF_AOI}
 
 
 def _median(values: Any) -> float | None:

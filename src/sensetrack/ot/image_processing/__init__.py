@@ -46,7 +46,7 @@ class Preprocessor(Parameters, ABC):
 
     name: ClassVar[str]
 
-    def fit(self, image: Image) -> Any:
+    def fit(self, image: Image) -> Any:  # noqa: ARG002
         """Learn what must be the same for every tile; None where there is nothing to learn."""
         return None
 
@@ -114,4 +114,5 @@ class Equalize(Preprocessor):
 
     def apply(self, values: NDArray[Any], valid: NDArray[np.bool_], fitted: Any) -> NDArray[Any]:
         """Look the ranks up."""
-        return np.interp(np.where(valid, values, fitted[0][0]), *fitted).astype(np.float32)
+        levels, ranks = fitted
+        return np.asarray(np.interp(np.where(valid, values, levels[0]), levels, ranks), np.float32)

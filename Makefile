@@ -1,0 +1,58 @@
+# One environment, made on first use and again when the dependencies change.
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-data check bench docs clean
+
+help:  ## This list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+demo: $(VENV)/.package  ## Track a landslide whose truth is known, into sensetrack-demo/.
+	$(BIN)/sensetrack demo -o sensetrack-demo --overwrite
+
+test: $(VENV)/.test  ## Unit and functional tests; no data, no network.
+	$(BIN)/python -m pytest
+
+test-data: $(VENV)/.test  ## Tests on real scenes; needs SENSETRACK_TEST_DATA, a skip is a failure.
+	@test -n "$(SENSETRACK_TEST_DATA)" || { echo "set SENSETRACK_TEST_DATA to the folder of the test data"; exit 1; }
+	$(BIN)/python -m pytest -m data --fail-on-skip
+
+check: $(VENV)/.check  ## Lint, formatting, types, import contracts, docs without warnings.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.test  ## Measure, and write the table in docs/benchmarks.md.
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## Remove everything that was made, the environment included.
+	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated sensetrack-demo
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.venv:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@ $(VENV)/.package
+
+$(VENV)/.check: $(VENV)/.venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[check,docs,test]"
+	@touch $@ $(VENV)/.test $(VENV)/.package

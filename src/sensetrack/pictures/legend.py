@@ -1,0 +1,237 @@
+"""What stands around a quick-look: titles, colour bar, scale bar, key of the arrows, north and the flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensetrack.ot.fields import Flag
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from sensetrack.grid import Grid
+
+    Array = NDArray[Any]
+
+MARGIN, HEAD, FOOT = 0.3, 0.78, 1.42
+"""White space around the map, height of the titles and of the legend below it, inches."""
+NARROWEST = 6.4
+"""Least width of the legend, inches: a slender map gets white space at its sides."""
+INK = "#1a1a1a"
+
+
+@dataclass(frozen=True)
+class View:
+    """Where things are drawn: the map's size in inches, inches per image pixel, metres per image pixel."""
+
+    map_size: tuple[float, float]
+    width: float
+    scale: tuple[float, float]
+    metres: tuple[float, float] | None
+
+    @property
+    def corner(self) -> tuple[float, float]:
+        """Left and bottom of the map, inches."""
+        return (self.width - self.map_size[1]) / 2, FOOT
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the legend has to explain."""
+
+    unit: str
+    """Unit of the motion: m or px."""
+    limit: float
+    """Motion at the end of the colour bar."""
+    highest: float
+    """Largest motion that is good; NaN = no good post."""
+    per_inch: float
+    """Motion that an inch of arrow means; 0 = there are no arrows."""
+    flags: Array
+    """(rows, cols), bits of `Flag`."""
+    grid: Grid
+    """Grid of posts."""
+
+
+def draw_legend(figure: Figure, view: View, legend: Legend) -> None:
+    """Draw everything below the map."""
+    foot = barebare_axes(figure, (MARGIN, 0), (view.width, FOOT))
+    foot.set(xlim=(0, view.width), ylim=(0, FOOT), autoscale_on=False)
+    _draw_ramp(figure, foot, legend)
+    _draw_scale_bar(foot, view)
+    _draw_key(foot, legend)
+    _draw_north(foot, legend.grid, view)
+    _draw_flags(foot, legend.flags, figure.dpi)
+
+
+def draw_titles(figure: Figure, view: View, title: str, subtitle: str) -> None:
+    """Write both headings above the map."""
+    height = view.map_size[0] + HEAD + FOOT
+    _fitted(figure, (MARGIN, height - 0.36), title, view.width, fontsize=13, weight="bold")
+    _fitted(figure, (MARGIN, height - 0.60), subtitle, view.width, fontsize=9.5, color="#555555")
+
+
+def colours(share: Array) -> Array:
+    """RGBA of motion as a share of the limit, 0..1; no motion is clear, NaN too."""
+    from matplotlib import colormaps
+
+    out = np.asarray(colormaps["plasma"](np.nan_to_num(share)), np.float32)
+    ramp = np.clip((share - 0.02) / 0.23, 0, 1)
+    out[..., 3] = np.nan_to_num(0.78 * ramp * ramp * (3 - 2 * ramp))
+    return out
+
+
+def hatching(bad: Array) -> Array:
+    """RGBA of a veil with diagonal lines where `bad`, one value per dot of the picture."""
+    row, col = np.indices(bad.shape)
+    phase = (row + col) % 9
+    line = np.where(phase < 2, 1.0, np.where((phase == 2) | (phase == 8), 0.35, 0.0)) * 0.62
+    veil = 0.34
+    alpha = veil + line * (1 - veil)
+    shade = 0.95 * (1 - line / alpha) + 0.12 * line / alpha
+    out = np.stack([shade, shade, shade, np.where(bad, alpha, 0)], axis=-1)
+    return out.astype(np.float32)
+
+
+def draw_arrow(ax: Axes, place: Array, step: Array, per_inch: float) -> None:
+    """Draw arrows of `step` (right, up) at `place` (x, y); `per_inch` of motion are an inch long."""
+    ax.quiver(
+        *place, *step, angles="uv", units="inches", scale_units="inches", scale=per_inch, width=0.024,
+        headwidth=4.2, headlength=4.6, headaxislength=4.0, minlength=0.5, color=INK, edgecolor="white",
+        linewidth=0.55, zorder=4,
+    )  # fmt: skip
+
+
+def bare_axes(figure: Figure, corner: tuple[float, float], size: tuple[float, float]) -> Axes:
+    """Return bare axes at a place given in inches."""
+    wide, tall = figure.get_size_inches()
+    ax = figure.add_axes((corner[0] / wide, corner[1] / tall, size[0] / wide, size[1] / tall))
+    ax.set(xticks=[], yticks=[], facecolor="none")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def _write(ax: Axes, x: float, y: float, text: str, **style: Any) -> Any:
+    style = {"fontsize": 8, "color": INK, "va": "center", **style}
+    return ax.text(x, y, _printable(text), family="DejaVu Sans", parse_math=False, **style)
+
+
+def _printable(text: str) -> str:
+    """Replace what the font cannot draw (it would warn) and keep everything on one line."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
+    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "?" for c in " ".join(text.split()))
+
+
+def _fitted(figure: Figure, place: tuple[float, float], text: str, size: float, room: float, **style: Any) -> None:
+    """Write a heading at a place in inches, smaller and at last shortened where it is too long."""
+    wide, tall = figure.get_size_inches()
+    text = _printable(text)
+    label = figure.text(
+        place[0] / wide, place[1] / tall, text, fontsize=size, family="DejaVu Sans", parse_math=False, **style
+    )
+
+    def length() -> float:
+        return float(label.get_window_extent().width / figure.dpi)
+
+    if text and length() > room:
+        label.set_fontsize(max(0.7 * size, size * room / length()))
+    while len(text) > 1 and length() > room:
+        text = text[: min(len(text) - 1, int(len(text) * room / length()) + 1)]
+        label.set_text(text.rstrip() + "…")
+
+
+def _round_down(value: float) -> float:
+    """Return the 1, 2 or 5 of its power of ten at or below a positive number."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(max(n * power for n in (1, 2, 5) if n * power <= value * 1.001))
+
+
+def _draw_ramp(figure: Figure, foot: Axes, posts: _Posts) -> None:
+    """Draw the colour bar as the colours look over a mid-grey image."""
+    what = "offset" if posts.unit == "px" else "displacement"
+    _write(foot, 0, 1.22, f"Length of {what} ({posts.unit})", weight="bold")
+    if posts.bad.all():
+        _write(foot, 0, 0.98, "no good posts", color="#777777")
+        return
+    bar = bare_axes(figure, (MARGIN, 0.94), (2.1, 0.16))
+    ramp = colours(np.linspace(0, 1, 256)[None, :])
+    bar.imshow(np.full((1, 1, 3), 0.62), extent=(0, posts.limit, 0, 1), aspect="auto")
+    bar.imshow(ramp, extent=(0, posts.limit, 0, 1), aspect="auto")
+    for spine in bar.spines.values():
+        spine.set(visible=True, linewidth=0.6, color=INK)
+    parts = 4 if f"{posts.limit:.0e}"[0] in "48" else 5 if f"{posts.limit:.1e}"[:3] in ("1.0", "2.5", "5.0") else 3
+    for k in range(parts + 1):
+        at = 2.1 * k / parts
+        foot.plot([at, at], [0.94, 0.90], color=INK, linewidth=0.6)
+        last = "+" if k == parts and np.nanmax(posts.size) > posts.limit else ""
+        _write(foot, at, 0.81, f"{posts.limit * k / parts:g}{last}", ha="center" if k else "left")
+
+
+def _draw_scale_bar(foot: Axes, view: View) -> None:
+    left = 2.62
+    per_inch = 1 / view.scale[1] if view.metres is None else view.metres[1] / view.scale[1]
+    length = _round_down(min(1.25, view.map_size[1]) * per_inch)
+    inches = length / per_inch
+    if view.metres is None:
+        text = f"{length:g} px"
+    else:
+        text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    _write(foot, left, 1.22, "Scale", weight="bold")
+    for k, colour in enumerate((INK, "white")):
+        foot.barh(1.02, inches / 2, 0.08, left + k * inches / 2, color=colour, edgecolor=INK, linewidth=0.6)
+    _write(foot, left, 0.81, text)
+
+
+def _draw_key(foot: Axes, posts: _Posts, per_inch: float) -> None:
+    if per_inch <= 0:
+        return
+    length = _round_down(0.62 * per_inch)
+    _write(foot, 4.2, 1.22, "Motion", weight="bold")
+    _quiver(foot, [4.2], [1.02], [length], [0.0], per_inch)
+    _write(foot, 4.2, 0.81, f"{length:g} {posts.unit}")
+
+
+def _draw_north(foot: Axes, offsets: OffsetField, view: View) -> None:
+    """Draw where +y of the CRS points on the picture."""
+    if view.metres is None:
+        return
+    t, (rows, cols) = offsets.grid.transform, offsets.grid.pixel_size
+    step = np.array([-t.b * cols, -t.a * rows]) / t.determinant
+    step *= 0.2 / np.hypot(*step)
+    middle = np.array([5.85, 0.97])
+    # A needle: one half dark, one half light.
+    side = np.array([-step[1], step[0]]) * 0.42
+    for part, colour in ((side, "white"), (-side, INK)):
+        corners = [middle + step, middle - step + part, middle - 0.6 * step]
+        foot.fill(*np.transpose(corners), facecolor=colour, edgecolor=INK, linewidth=0.6)
+    _write(foot, *(middle + 1.55 * step), "N", ha="center", weight="bold")
+
+
+def _draw_flags(foot: Axes, flags: Array, posts: _Posts, dpi: int) -> None:
+    """Explain the hatching: share of good posts and the main reasons against the others."""
+    swatch = (0.0, 0.34, 0.28, 0.50)
+    picture = hatching(np.ones((round(0.22 * dpi), round(0.34 * dpi)), bool))
+    foot.fill_between([0, 0.34], 0.28, 0.50, color="#8a8a8a", linewidth=0)
+    foot.imshow(picture, extent=swatch, aspect="auto", interpolation="nearest", zorder=3)
+    foot.set(xlim=(0, foot.get_position().width * foot.figure.get_size_inches()[0]), ylim=(0, FOOT))
+    good = 100 * float(np.mean(flags == 0))
+    shares = {flag: 100 * float(np.mean((flags & flag.bit) != 0)) for flag in Flag}
+    main = sorted((flag for flag in Flag if shares[flag] > 0), key=lambda flag: -shares[flag])[:4]
+    count = f"{flags.size:,} post" + ("s" if flags.size != 1 else "")
+    _write(foot, 0.44, 0.47, f"Not to be trusted: {100 - good:.3g} % of {count}; {good:.3g} % are good")
+    if main:
+        reasons = " · ".join(f"{_name(flag)} {shares[flag]:.2g} %" for flag in main)
+        _write(foot, 0.44, 0.29, reasons, color="#555555")
+
+
+def _name(flag: Flag) -> str:
+    words = str(flag.name).lower().replace("_", " ")
+    return words.replace("aoi", "area of interest")
