@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sensetrack.grid import Grid
     from sensetrack.ot.interfaces import Displacement, Flag, Image, ImagePair, OffsetField, OTAlgorithm
     from sensetrack.workflow.config import TrackConfig
-    from sensetrack.workflow.pipeline import run_track, track
+    from sensetrack.workflow.pipeline import Track, run_track, track
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,7 @@ _HOMES = {
     "ImagePair": "sensetrack.ot.interfaces",
     "OTAlgorithm": "sensetrack.ot.interfaces",
     "OffsetField": "sensetrack.ot.interfaces",
+    "Track": "sensetrack.workflow.pipeline",
     "TrackConfig": "sensetrack.workflow.config",
     "open_image": "sensetrack.files.pairing",
     "pair": "sensetrack.files.pairing",
@@ -40,6 +41,7 @@ __all__ = [
     "ImagePair",
     "OTAlgorithm",
     "OffsetField",
+    "Track",
     "TrackConfig",
     "__version__",
     "open_image",

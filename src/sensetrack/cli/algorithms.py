@@ -54,6 +54,7 @@ def describe(algorithm: Any) -> dict[str, Any]:
         "library": algorithm.library,
         "summary": text.split(". ")[0].split(": ")[0].rstrip("."),
         "description": text,
+        "min_score": algorithm.min_score,
         "parameters": parameters,
         "schema": algorithm.model_json_schema(),
     }

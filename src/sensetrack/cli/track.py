@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -128,10 +127,8 @@ def track(
     from sensetrack.workflow.config import TrackConfig
     from sensetrack.workflow.pipeline import run_track
 
-    parameters = {
-        name: read_pair(value, f"--{name}")
-        for name, value in (("chip", chip), ("step", step), ("search", search))
-        if value is not None
+    parameters: dict[str, Any] = {
+        name: value for name, value in (("chip", chip), ("step", step), ("search", search)) if value is not None
     }
     parameters |= dict(read_setting(text) for text in set_ or [])
     values: dict[str, Any] = {
@@ -140,7 +137,7 @@ def track(
         "preprocess": preprocess,
         "band": band,
         "nodata": nodata,
-        "gross": gross if gross in (None, "auto", "none") else read_pair(str(gross), "--gross"),
+        "gross": gross if gross in (None, "auto", "none") else tuple(str(gross).split(",")),
         "warp": warp,
         "stable_ground": stable_ground,
         "unstable_ground": unstable_ground,
@@ -164,19 +161,6 @@ def track(
     elif not quiet:
         _summary(record, output)
     return 0
-
-
-def read_pair(text: str, option: str) -> tuple[int, int]:
-    """Read ``64`` as (64, 64) and ``256x64`` or ``256,64`` as (rows, columns)."""
-    parts = re.split(r"[x,]", text)
-    try:
-        numbers = [int(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        message = f"{option} must be a whole number or rows x columns such as 256x64, instead got {text!r}"
-        raise ConfigError(message)
-    return numbers[0], numbers[-1]
 
 
 def read_setting(text: str) -> tuple[str, Any]:

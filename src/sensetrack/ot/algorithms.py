@@ -13,11 +13,11 @@ from pydantic import BeforeValidator, Field
 
 from sensetrack.errors import ConfigError, one_line
 from sensetrack.ot.chips import ChipGrid
-from sensetrack.ot.correlation import zncc
 from sensetrack.ot.flow import fill_invalid, judge_flow
 from sensetrack.ot.interfaces import Flag, Match, OTAlgorithm, Tile
+from sensetrack.ot.matching import match_chips
 from sensetrack.ot.parameters import PxPair, both
-from sensetrack.ot.peak import MARGIN, Peaks, find_peaks
+from sensetrack.ot.peak import MARGIN, Peaks
 
 ALGORITHMS: dict[str, type[OTAlgorithm]] = {}
 """Every registered algorithm by name."""
@@ -100,10 +100,16 @@ class NCC(OTAlgorithm):
             return windows[:: chips.step[1]][: chips.shape[1]]
 
         valid, areas_valid = cut(reference.valid)[:, *inside], cut(secondary.valid)
-        surfaces = zncc(cut(reference.values)[:, *inside], valid, cut(secondary.values), areas_valid, self.min_valid)
-        peaks = find_peaks(surfaces, self.search)
+        peaks = match_chips(
+            cut(reference.values)[:, *inside],
+            valid,
+            cut(secondary.values),
+            areas_valid,
+            search=self.search,
+            min_valid=self.min_valid,
+        )
         share = np.minimum(valid.mean(axis=(1, 2)), areas_valid[:, *inside].mean(axis=(1, 2)))
-        flags = np.zeros(len(surfaces), np.uint16)
+        flags = np.zeros(len(valid), np.uint16)
         flags[peaks.missing & (share < self.min_valid)] |= Flag.NO_DATA.bit
         flags[peaks.missing & (share >= self.min_valid)] |= Flag.LOW_TEXTURE.bit
         flags[peaks.at_edge & ~peaks.missing] |= Flag.PEAK_AT_EDGE.bit

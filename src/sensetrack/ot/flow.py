@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sensetrack.ot.chips import ChipGrid
     from sensetrack.ot.tiles import Tile
 
+MIN_SHARE = 0.2
+"""Share of a window that must be used; in the corner of an image a quarter of it is."""
+
 
 def fill_invalid(reference: Tile, secondary: Tile, reach: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return both images without holes.
@@ -65,11 +68,11 @@ def judge_flow(
     rows, cols = np.indices(d_row.shape, np.float32)
     pulled = cv2.remap(secondary.values, cols + d_col, rows + d_row, cv2.INTER_CUBIC)
     seen = cv2.remap(secondary.valid.astype(np.float32), cols + d_col, rows + d_row, cv2.INTER_LINEAR)
-    used = reference.valid & (seen > 0.999)
+    used = reference.valid & (seen > 0.9)
     share, score, flat = local_zncc(reference.values, pulled, used, window)
     flags = np.zeros(d_row.shape, np.uint16)
-    flags[~used | (share < 0.5)] |= Flag.NO_DATA.bit
-    flags[flat & (share >= 0.5)] |= Flag.LOW_TEXTURE.bit
+    flags[~used | (share < MIN_SHARE)] |= Flag.NO_DATA.bit
+    flags[flat & (share >= MIN_SHARE)] |= Flag.LOW_TEXTURE.bit
     hole = flags > 0
     core = (slice(halo[0], halo[0] + chips.image[0]), slice(halo[1], halo[1] + chips.image[1]))
     return Match(

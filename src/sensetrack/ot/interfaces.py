@@ -202,7 +202,7 @@ class Image:
         if self.nodata is not None and not np.isnan(self.nodata):
             usable = usable & (values != self.nodata)
         if usable.ndim == 3:
-            usable = usable.all(axis=2)
+            usable = np.asarray(usable.all(axis=2))
         if self.mask_source is not None:
             usable &= np.asarray(self.mask_source[rows, cols], bool)
         return usable

@@ -18,7 +18,10 @@ PxPair = tuple[
 
 
 def both(value: Any) -> Any:
-    """Read one number as the same number for rows and columns."""
+    """Read one number as the same number for rows and columns, and text such as ``256x64`` as a pair."""
+    if isinstance(value, str):
+        value = tuple(part.strip() for part in value.replace("x", ",").split(","))
+        value = value[0] if len(value) == 1 else value
     return value if value is None or isinstance(value, (tuple, list)) else (value, value)
 
 

@@ -10,11 +10,11 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TAPS = 8
+TAPS = 12
 MARGIN = TAPS // 2
 """Samples of a surface needed on each side of a peak to interpolate it."""
-_BETA = 5.0
-"""Kaiser window of the interpolator: a compromise between ripple and width at 8 taps."""
+_BETA = 6.0
+"""Kaiser window of the interpolator: a compromise between ripple and width at 12 taps."""
 _NEAR = 2
 """Samples around the peak that belong to it when the rest of the surface is judged."""
 
@@ -43,7 +43,7 @@ class Peaks(NamedTuple):
 def find_peaks(surfaces: NDArray[Any], search: tuple[int, int]) -> Peaks:
     """Find the highest peak of each surface to a small fraction of a sample.
 
-    Newton's method on the surface, interpolated with a Kaiser-windowed sinc of 8 taps: the correlation of
+    Newton's method on the surface, interpolated with a Kaiser-windowed sinc of 12 taps: the correlation of
     band-limited images is band-limited, so that interpolating it equals interpolating the images. Where
     samples are missing around the peak, a parabola through its direct neighbours is used.
 
@@ -69,15 +69,12 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int]) -> Peaks:
     missing = ~np.isfinite(height)
     at_edge = (at_row == 0) | (at_row == 2 * search[0]) | (at_col == 0) | (at_col == 2 * search[1])
     top, left = at_row + middle[0] - search[0], at_col + middle[1] - search[1]
-    patch = _patches(surfaces, top, left)
+    patch = patches(surfaces, top, left)
     near = patch[:, MARGIN - 1 : MARGIN + 2, MARGIN - 1 : MARGIN + 2]
     at_edge |= ~missing & ~np.isfinite(near).all(axis=(1, 2))
     usable = ~missing & ~at_edge
-    row, col, curvature = _parabola(np.where(usable[:, None, None], near, 0.0))
-    score = np.where(missing, np.nan, height)
-    clean = usable & np.isfinite(patch).all(axis=(1, 2))
-    if clean.any():
-        row[clean], col[clean], score[clean], curvature[clean] = _newton(patch[clean], row[clean], col[clean])
+    row, col, top_score, curvature = interpolate(np.where(usable[:, None, None], patch, 0.0))
+    score = np.where(usable, top_score, np.where(missing, np.nan, height))
     snr, ratio = _rest(filled, at_row, at_col, score)
     row, col = (np.where(missing, np.nan, value) for value in (row, col))
     return Peaks(
@@ -86,13 +83,31 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int]) -> Peaks:
     )  # fmt: skip
 
 
-def _patches(surfaces: NDArray[Any], row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
-    """(n, 9, 9) samples around (row, col); the middle one is the peak."""
+def patches(surfaces: NDArray[Any], row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, 13, 13) samples around (row, col), repeated beyond the rim; the middle one is the peak."""
     reach = np.arange(-MARGIN, MARGIN + 1)
     rows = np.clip(row[:, None] + reach, 0, surfaces.shape[1] - 1)
     cols = np.clip(col[:, None] + reach, 0, surfaces.shape[2] - 1)
     each = np.arange(len(surfaces))[:, None, None]
     return surfaces[each, rows[:, :, None], cols[:, None, :]].astype(float)
+
+
+def interpolate(
+    patch: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the top of (n, 13, 13) samples whose middle is a peak.
+
+    Returns
+    -------
+    row, col, score, curvature : ndarray
+        Place of the top against the middle, samples; its height; second derivatives as in `Peaks`.
+    """
+    row, col, curvature = _parabola(patch[:, MARGIN - 1 : MARGIN + 2, MARGIN - 1 : MARGIN + 2])
+    score = patch[:, MARGIN, MARGIN].copy()
+    clean = np.isfinite(patch).all(axis=(1, 2))
+    if clean.any():
+        row[clean], col[clean], score[clean], curvature[clean] = _newton(patch[clean], row[clean], col[clean])
+    return row, col, score, curvature
 
 
 def _parabola(near: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -107,15 +122,17 @@ def _parabola(near: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[A
 
 
 def _taps(place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of the 9 samples at -4..4 for value, slope and curvature at `place`, |place| < 1: (n, 3, 9).
+    """Weights of the 13 samples at -6..6 for value, slope and curvature at `place`, |place| < 1: (n, 3, 13).
 
-    The sinc is cut by a Kaiser window that reaches 4 samples to each side, so at most 8 of the 9 count.
+    The sinc is cut by a Kaiser window that reaches 6 samples to each side, so at most 12 of the 13 count. It is
+    lowered to end at 0: a step there would be a kink in the surface at every whole sample, just where the peak of
+    an image with itself lies.
     """
     step = 1e-3  # derivatives by central differences: error 1e-6 of a curvature near 1
     x = place[:, None, None] + np.array([-step, 0.0, step])[:, None] - np.arange(-MARGIN, MARGIN + 1)
     inside = np.abs(x) < MARGIN
-    window = np.i0(_BETA * np.sqrt(np.where(inside, 1 - (x / MARGIN) ** 2, 0.0))) / np.i0(_BETA)
-    weight = np.sinc(x) * window * inside
+    window = np.i0(_BETA * np.sqrt(np.where(inside, 1 - (x / MARGIN) ** 2, 0.0))) - 1
+    weight = np.sinc(x) * window
     weight /= weight.sum(axis=-1, keepdims=True)
     below, here, above = weight[:, 0], weight[:, 1], weight[:, 2]
     return np.stack([here, (above - below) / (2 * step), (above - 2 * here + below) / step**2], axis=1)

@@ -83,11 +83,15 @@ def mountain_pair(
     # The optics blur what is finer than a pixel, so that resampling and averaging add no error.
     first, second = (ndimage.gaussian_filter(albedo * _sunlight(relief, *sun), 0.55 * _OVER) for sun in _SUN)
     _carry(second, d_row, d_col)
-    first, second = _coarser(first), _coarser(second)
+    cells = shape[0], _OVER, shape[1], _OVER
+    first, second = (drawn.reshape(cells).mean(axis=(1, 3)) for drawn in (first, second))
     noise = _NOISE * np.subtract(*np.percentile(first, [98, 2])) * rng.standard_normal((2, *shape))
     cover, shadow, brightness = _sky(pixels, rng)
     second = second * (1 - 0.6 * shadow) * (1 - cover) + cover * brightness
-    outside = _outside(shape)
+    # Slanted edges of the swaths: upper left of the reference, lower right of the secondary.
+    row, col = np.indices(shape)
+    left, right = 0.13 * shape[1] - 0.27 * row, 0.915 * shape[1] + 0.27 * (shape[0] - row)
+    outside = np.stack([col < left, col > right])
     reference, secondary = np.where(outside, np.nan, np.stack([first, second]) + noise).astype(np.float32)
     cloud = cover > 0.02
     stable = (d_row == 0) & (d_col == 0) & ~(outside.any(axis=0) | cloud | (shadow > 0.02))
@@ -112,11 +116,10 @@ class _Frame:
 
         Wavelengths from `shortest` to `longest` are in pixels of the images at the default size.
         """
-        scale = self.over * self.unit
         size = [fft.next_fast_len(n, real=True) for n in self.shape]
         spectrum = fft.rfft2(rng.standard_normal(size, dtype=np.float32))
         k = np.hypot(fft.fftfreq(size[0])[:, None], fft.rfftfreq(size[1])[None, :]).astype(np.float32)
-        low, high = 1 / (longest * scale), 1 / (shortest * self.over)
+        low, high = 1 / (longest * self.over * self.unit), 1 / (shortest * self.over)
         gain = (k**2 + low**2) ** np.float32(-slope / 2) * np.exp(-((k / high) ** 4)) * (k > 0)
         out = fft.irfft2(spectrum * gain.astype(np.float32), s=size)[: self.shape[0], : self.shape[1]]
         return np.asarray((out - out.mean()) / out.std(), np.float32)
@@ -126,9 +129,8 @@ def _outline(frame: _Frame, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Inside of the landslide: a tongue with a wide head, a waist and an uneven, lobed edge."""
     u, v = (frame.along + 20) / 240, (frame.across - 16 * np.sin(frame.along / 100)) / 122
     waist = 1 - 0.28 * np.exp(-(((u - 0.15) / 0.3) ** 2)) - 0.12 * u
-    angle = np.arctan2(v, u)
     waves = zip(range(3, 8), (0.07, 0.06, 0.05, 0.04, 0.03), rng.uniform(0, 6.3, 5), strict=True)
-    lobes = sum(size * np.cos(k * angle + start) for k, size, start in waves)
+    lobes = sum(size * np.cos(k * np.arctan2(v, u) + start) for k, size, start in waves)
     return np.asarray(u**2 + (v / waist) ** 2 < (1 + lobes) ** 2)
 
 
@@ -136,8 +138,7 @@ def _motion(
     frame: _Frame, outline: NDArray[np.bool_], margin: float, peak: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Offsets at the pixels of the reference: `peak` in the upper middle, zero at and beyond the outline."""
-    depth = np.clip(ndimage.distance_transform_edt(outline) / margin, 0, 1)
-    taper = depth**2 * (3 - 2 * depth)
+    taper = _smooth(ndimage.distance_transform_edt(outline) / margin)
     pace = 0.55 + 0.45 * np.exp(-(((frame.along + 85) / 150) ** 2) - ((frame.across - 8) / 120) ** 2)
     size = ndimage.gaussian_filter((taper * pace).astype(np.float64), 2.5)
     # The blur's tail would leave motions of 1e-6 px around the landslide: stable ground is exactly still.
@@ -157,12 +158,12 @@ def _relief(frame: _Frame, rng: np.random.Generator) -> Array:
     valley = np.sqrt((u - 285 - 35 * bend) ** 2 + 45**2)
     # Ridged noise: the crease of |noise| is a gully, its smooth top a spur; the finer follows the coarser.
     coarse = np.sqrt(frame.noise(rng, 3.1, 300, 30) ** 2 + 0.06)
-    fine = np.abs(frame.noise(rng, 2.6, 90, 14))
-    rough = frame.noise(rng, 2.0, 40, 3)
-    height = np.minimum(valley, 620) / 620
+    fine, rough = np.abs(frame.noise(rng, 2.6, 90, 14)), frame.noise(rng, 2.0, 40, 3)
     crags = 72 * coarse + (4 + 4 * np.minimum(coarse, 2)) * fine + 0.2 * rough
     gullies = 20 * np.sqrt(np.sin(v / 46 + 1.4 * bend) ** 2 + 0.08) * np.exp(-(((u - 20) / 300) ** 2))
-    return np.asarray(frame.unit * (0.42 * valley + (0.25 + height) * (crags + gullies)), np.float32)
+    return np.asarray(
+        frame.unit * (0.42 * valley + (0.25 + np.minimum(valley / 620, 1)) * (crags + gullies)), np.float32
+    )
 
 
 def _sunlight(relief: Array, azimuth: float, elevation: float) -> Array:
@@ -173,8 +174,7 @@ def _sunlight(relief: Array, azimuth: float, elevation: float) -> Array:
     facing = np.sin(el) + np.cos(el) * (np.cos(az) * down - np.sin(az) * right)
     lambert = facing / np.sqrt(1 + down**2 + right**2) / np.sin(el)
     # A soft floor instead of a sharp one: the terminator must not add detail the sampling cannot carry.
-    lit = 0.5 * (lambert + np.sqrt(lambert**2 + 0.02))
-    return np.asarray(0.22 + 0.78 * lit, np.float32)
+    return np.asarray(0.22 + 0.39 * (lambert + np.sqrt(lambert**2 + 0.02)), np.float32)
 
 
 def _albedo(frame: _Frame, relief: Array, debris: Array, rng: np.random.Generator) -> Array:
@@ -184,16 +184,18 @@ def _albedo(frame: _Frame, relief: Array, debris: Array, rng: np.random.Generato
     streaks = frame.noise(rng, 1.0, 24, 2.0)
     high = (relief - np.median(relief)) / relief.std()
     rock = 0.27 + 0.035 * patches
-    forest = _step(0.35 - high + 0.8 * patches, 0.25)
+    forest = _smooth(0.5 + (0.35 - high + 0.8 * patches) / 0.75)
     ground = rock + forest * (0.115 + 0.02 * streaks - rock)
     river = u - 290 - 24 * np.sin(v / 70) - 10 * np.sin(v / 27 + 1)
-    flat = _step(92 - np.abs(river) + 16 * patches, 12) * (1 - debris)
+    flat = _smooth(0.5 + (92 - np.abs(river) + 16 * patches) / 36) * (1 - debris)
     ground += flat * (_fields(u - 0.35 * v, v + 0.35 * u, rng) - ground)
     road = np.abs(u - 226 - 14 * np.sin(v / 95 + 2) - 5 * np.sin(v / 31)) * frame.unit
     ground += np.exp(-((road / 1.6) ** 2)) * (1 - debris) * (0.42 - ground)
-    bank = _step(13 - np.abs(river), 1.5)
+    bank = _smooth(0.5 + (13 - np.abs(river)) / 4.5)
     ground += bank * (0.36 + 0.03 * streaks - ground)
-    ground += _step(6 + 2 * patches - np.abs(river + 4 * np.sin(v / 13)), 1.0) * bank * (0.07 - ground)
+    ground += (
+        _smooth(0.5 + (6 + 2 * patches - np.abs(river + 4 * np.sin(v / 13))) / 3) * bank * (0.07 - ground)
+    )
     ground += 0.85 * debris * (0.33 + 0.045 * streaks + 0.03 * patches - ground)
     return np.asarray(np.clip(ground * (1 + 0.22 * grain * (1 - 0.5 * flat)), 0.02, 0.95), np.float32)
 
@@ -205,9 +207,10 @@ def _fields(u: Array, v: Array, rng: np.random.Generator) -> Array:
     return np.asarray(rng.uniform(0.13, 0.34, (97, 89)).astype(np.float32)[strip, parcel])
 
 
-def _step(x: Array, width: float) -> Array:
-    """Smooth step from 0 (x << 0) to 1 (x >> 0)."""
-    return np.asarray(0.5 + 0.5 * np.tanh(x / width))
+def _smooth(x: Array) -> Array:
+    """Smooth step from 0 at 0 to 1 at 1."""
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
 
 
 def _carry(scene: Array, d_row: Array, d_col: Array) -> None:
@@ -237,28 +240,14 @@ def _finer(values: Array, order: Literal[1, 3] = 1) -> Array:
     return np.asarray(ndimage.zoom(values, _OVER, order=order, mode="nearest", grid_mode=True))
 
 
-def _coarser(scene: Array) -> Array:
-    """Average the scene over the pixels of an image."""
-    rows, cols = scene.shape[0] // _OVER, scene.shape[1] // _OVER
-    return np.asarray(scene.reshape(rows, _OVER, cols, _OVER).mean(axis=(1, 3)))
-
-
 def _sky(frame: _Frame, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Cloud cover 0..1, its shadow 0..1, the cloud's brightness; it touches a flank of the landslide."""
     billows, wisps = frame.noise(rng, 1.9, 90, 4), frame.noise(rng, 1.4, 45, 2)
-    away = ((frame.along + 20) / 105) ** 2 + ((frame.across - 235) / 125) ** 2
+    away = ((frame.along + 20) / 105) ** 2 + ((frame.across - 212) / 125) ** 2
     thickness = 0.75 - away + 0.34 * billows + 0.05 * wisps - 2.5 * np.maximum(away - 1.1, 0)
-    cover = np.clip(thickness / 0.5, 0, 1)
-    cover = cover * cover * (3 - 2 * cover)
+    cover = _smooth(thickness / 0.5)
     azimuth = np.deg2rad(_SUN[1][0])
     away_from_sun = 62 * frame.unit * np.array([np.cos(azimuth), -np.sin(azimuth)])
     shadow = ndimage.shift(ndimage.gaussian_filter(cover, 3), away_from_sun, order=1, mode="constant")
     brightness = 0.74 + 0.10 * np.clip(thickness, 0, 1) + 0.035 * billows + 0.015 * wisps
     return cover, np.clip(shadow, 0, 1), np.clip(brightness, 0.5, 0.98)
-
-
-def _outside(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels beyond the slanted swaths: upper left of the reference [0], lower right of the secondary [1]."""
-    row, col = np.ogrid[: shape[0], : shape[1]]
-    left, right = 0.13 * shape[1] - 0.27 * row, 0.915 * shape[1] + 0.27 * (shape[0] - row)
-    return np.stack([col < left, col > right])

@@ -27,20 +27,24 @@ INK = "#1a1a1a"
 
 @dataclass(frozen=True)
 class View:
-    """Where things are drawn: the map's size in inches, inches per image pixel, metres per image pixel."""
+    """Where things are drawn; pairs are (rows, cols)."""
 
     map_size: tuple[float, float]
+    """Height and width of the map, inches."""
     width: float
+    """Width of the legend, inches."""
     scale: tuple[float, float]
+    """Inches per pixel of the image."""
     metres: tuple[float, float] | None
+    """Metres on the ground per pixel of the image; None = unknown."""
 
     @property
-    def corner(self) -> tuple[float, float]:
-        """Left and bottom of the map, inches."""
-        return (self.width - self.map_size[1]) / 2, FOOT
+    def left(self) -> float:
+        """White space left of the map, inches."""
+        return (self.width - self.map_size[1]) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Legend:
     """What the legend has to explain."""
 
@@ -60,7 +64,7 @@ class Legend:
 
 def draw_legend(figure: Figure, view: View, legend: Legend) -> None:
     """Draw everything below the map."""
-    foot = barebare_axes(figure, (MARGIN, 0), (view.width, FOOT))
+    foot = bare_axes(figure, (MARGIN, 0), (view.width, FOOT))
     foot.set(xlim=(0, view.width), ylim=(0, FOOT), autoscale_on=False)
     _draw_ramp(figure, foot, legend)
     _draw_scale_bar(foot, view)
@@ -130,19 +134,18 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "?" for c in " ".join(text.split()))
 
 
-def _fitted(figure: Figure, place: tuple[float, float], text: str, size: float, room: float, **style: Any) -> None:
+def _fitted(figure: Figure, place: tuple[float, float], text: str, room: float, **style: Any) -> None:
     """Write a heading at a place in inches, smaller and at last shortened where it is too long."""
     wide, tall = figure.get_size_inches()
     text = _printable(text)
-    label = figure.text(
-        place[0] / wide, place[1] / tall, text, fontsize=size, family="DejaVu Sans", parse_math=False, **style
-    )
+    style = {**style, "family": "DejaVu Sans", "parse_math": False}
+    label = figure.text(place[0] / wide, place[1] / tall, text, **style)
 
     def length() -> float:
         return float(label.get_window_extent().width / figure.dpi)
 
-    if text and length() > room:
-        label.set_fontsize(max(0.7 * size, size * room / length()))
+    if length() > room:
+        label.set_fontsize(style["fontsize"] * max(0.7, room / length()))
     while len(text) > 1 and length() > room:
         text = text[: min(len(text) - 1, int(len(text) * room / length()) + 1)]
         label.set_text(text.rstrip() + "…")
@@ -154,25 +157,26 @@ def _round_down(value: float) -> float:
     return float(max(n * power for n in (1, 2, 5) if n * power <= value * 1.001))
 
 
-def _draw_ramp(figure: Figure, foot: Axes, posts: _Posts) -> None:
+def _draw_ramp(figure: Figure, foot: Axes, legend: Legend) -> None:
     """Draw the colour bar as the colours look over a mid-grey image."""
-    what = "offset" if posts.unit == "px" else "displacement"
-    _write(foot, 0, 1.22, f"Length of {what} ({posts.unit})", weight="bold")
-    if posts.bad.all():
+    what = "offset" if legend.unit == "px" else "displacement"
+    _write(foot, 0, 1.22, f"Length of {what} ({legend.unit})", weight="bold")
+    if np.isnan(legend.highest):
         _write(foot, 0, 0.98, "no good posts", color="#777777")
         return
     bar = bare_axes(figure, (MARGIN, 0.94), (2.1, 0.16))
     ramp = colours(np.linspace(0, 1, 256)[None, :])
-    bar.imshow(np.full((1, 1, 3), 0.62), extent=(0, posts.limit, 0, 1), aspect="auto")
-    bar.imshow(ramp, extent=(0, posts.limit, 0, 1), aspect="auto")
+    bar.imshow(np.full((1, 1, 3), 0.62), extent=(0, legend.limit, 0, 1), aspect="auto")
+    bar.imshow(ramp, extent=(0, legend.limit, 0, 1), aspect="auto")
     for spine in bar.spines.values():
         spine.set(visible=True, linewidth=0.6, color=INK)
-    parts = 4 if f"{posts.limit:.0e}"[0] in "48" else 5 if f"{posts.limit:.1e}"[:3] in ("1.0", "2.5", "5.0") else 3
+    mantissa = f"{legend.limit:.1e}"[:3]
+    parts = {"1.0": 5, "1.5": 3, "2.5": 5, "3.0": 3, "5.0": 5, "6.0": 3}.get(mantissa, 4)
     for k in range(parts + 1):
         at = 2.1 * k / parts
         foot.plot([at, at], [0.94, 0.90], color=INK, linewidth=0.6)
-        last = "+" if k == parts and np.nanmax(posts.size) > posts.limit else ""
-        _write(foot, at, 0.81, f"{posts.limit * k / parts:g}{last}", ha="center" if k else "left")
+        last = "+" if k == parts and legend.highest > legend.limit else ""
+        _write(foot, at, 0.81, f"{legend.limit * k / parts:g}{last}", ha="center" if k else "left")
 
 
 def _draw_scale_bar(foot: Axes, view: View) -> None:
@@ -180,30 +184,28 @@ def _draw_scale_bar(foot: Axes, view: View) -> None:
     per_inch = 1 / view.scale[1] if view.metres is None else view.metres[1] / view.scale[1]
     length = _round_down(min(1.25, view.map_size[1]) * per_inch)
     inches = length / per_inch
-    if view.metres is None:
-        text = f"{length:g} px"
-    else:
-        text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    unit, size = ("px", 1.0) if view.metres is None else ("km", 1e3) if length >= 1000 else ("m", 1.0)
     _write(foot, left, 1.22, "Scale", weight="bold")
     for k, colour in enumerate((INK, "white")):
         foot.barh(1.02, inches / 2, 0.08, left + k * inches / 2, color=colour, edgecolor=INK, linewidth=0.6)
-    _write(foot, left, 0.81, text)
+    _write(foot, left, 0.81, f"{length / size:g} {unit}")
 
 
-def _draw_key(foot: Axes, posts: _Posts, per_inch: float) -> None:
+def _draw_key(foot: Axes, legend: Legend) -> None:
+    per_inch = legend.per_inch
     if per_inch <= 0:
         return
     length = _round_down(0.62 * per_inch)
     _write(foot, 4.2, 1.22, "Motion", weight="bold")
-    _quiver(foot, [4.2], [1.02], [length], [0.0], per_inch)
-    _write(foot, 4.2, 0.81, f"{length:g} {posts.unit}")
+    draw_arrow(foot, np.array([[4.2], [1.02]]), np.array([[length], [0.0]]), per_inch)
+    _write(foot, 4.2, 0.81, f"{length:g} {legend.unit}")
 
 
-def _draw_north(foot: Axes, offsets: OffsetField, view: View) -> None:
+def _draw_north(foot: Axes, grid: Grid, view: View) -> None:
     """Draw where +y of the CRS points on the picture."""
     if view.metres is None:
         return
-    t, (rows, cols) = offsets.grid.transform, offsets.grid.pixel_size
+    t, (rows, cols) = grid.transform, grid.pixel_size
     step = np.array([-t.b * cols, -t.a * rows]) / t.determinant
     step *= 0.2 / np.hypot(*step)
     middle = np.array([5.85, 0.97])
@@ -212,26 +214,31 @@ def _draw_north(foot: Axes, offsets: OffsetField, view: View) -> None:
     for part, colour in ((side, "white"), (-side, INK)):
         corners = [middle + step, middle - step + part, middle - 0.6 * step]
         foot.fill(*np.transpose(corners), facecolor=colour, edgecolor=INK, linewidth=0.6)
-    _write(foot, *(middle + 1.55 * step), "N", ha="center", weight="bold")
+    _write(foot, middle[0] + 1.55 * step[0], middle[1] + 1.55 * step[1], "N", ha="center", weight="bold")
 
 
-def _draw_flags(foot: Axes, flags: Array, posts: _Posts, dpi: int) -> None:
+def _draw_flags(foot: Axes, flags: Array, dpi: float) -> None:
     """Explain the hatching: share of good posts and the main reasons against the others."""
-    swatch = (0.0, 0.34, 0.28, 0.50)
-    picture = hatching(np.ones((round(0.22 * dpi), round(0.34 * dpi)), bool))
     foot.fill_between([0, 0.34], 0.28, 0.50, color="#8a8a8a", linewidth=0)
-    foot.imshow(picture, extent=swatch, aspect="auto", interpolation="nearest", zorder=3)
-    foot.set(xlim=(0, foot.get_position().width * foot.figure.get_size_inches()[0]), ylim=(0, FOOT))
-    good = 100 * float(np.mean(flags == 0))
-    shares = {flag: 100 * float(np.mean((flags & flag.bit) != 0)) for flag in Flag}
-    main = sorted((flag for flag in Flag if shares[flag] > 0), key=lambda flag: -shares[flag])[:4]
+    picture = hatching(np.ones((round(0.22 * dpi), round(0.34 * dpi)), bool))
+    foot.imshow(picture, extent=(0, 0.34, 0.28, 0.50), aspect="auto", interpolation="nearest", zorder=3)
     count = f"{flags.size:,} post" + ("s" if flags.size != 1 else "")
-    _write(foot, 0.44, 0.47, f"Not to be trusted: {100 - good:.3g} % of {count}; {good:.3g} % are good")
-    if main:
-        reasons = " · ".join(f"{_name(flag)} {shares[flag]:.2g} %" for flag in main)
-        _write(foot, 0.44, 0.29, reasons, color="#555555")
+    good = float(np.mean(flags == 0))
+    text = f"Not to be trusted: {_percent(1 - good)} of {count}; {_percent(good)} are good"
+    _write(foot, 0.44, 0.47, text)
+    shares = {flag: float(np.mean((flags & flag.bit) != 0)) for flag in Flag}
+    main = [flag for flag in sorted(Flag, key=lambda flag: -shares[flag]) if shares[flag] > 0][:4]
+    reasons = " · ".join(f"{_name(flag)} {_percent(shares[flag])}" for flag in main)
+    _write(foot, 0.44, 0.29, reasons, color="#555555")
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.3g} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _name(flag: Flag) -> str:
-    words = str(flag.name).lower().replace("_", " ")
-    return words.replace("aoi", "area of interest")
+    return str(flag.name).lower().replace("_", " ").replace("aoi", "area of interest")

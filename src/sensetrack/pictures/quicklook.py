@@ -6,6 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
+
+from sensetrack.pictures.legend import (
+    FOOT,
+    HEAD,
+    INK,
+    MARGIN,
+    NARROWEST,
+    Legend,
+    View,
+    bare_axes,
+    colours,
+    draw_arrow,
+    draw_legend,
+    draw_titles,
+    hatching,
+)
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -17,6 +34,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_PAPER = (0.90, 0.89, 0.87)
+"""Colour of what the image does not cover."""
 _MAX_SIDE = 1400
 """Rasters are drawn with at most this many cells along each side: more would not be seen."""
 _ARROWS = 28
@@ -32,8 +51,8 @@ class _Posts:
     down: Array
     bad: Array
     box: tuple[float, float, float, float]
-    unit: str
     limit: float
+    highest: float
 
 
 def draw_quicklook(
@@ -77,33 +96,25 @@ def draw_quicklook(
 
     view = _plan(offsets, extent)
     posts = _posts(offsets, displacement, first_post)
-    height = view.map_size[0] + _HEAD + _FOOT
-    figure = Figure((view.width + 2 * _MARGIN, height), dpi=dpi, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
-    ax = _axes(figure, (_MARGIN + view.corner[0], _FOOT), (view.map_size[1], view.map_size[0]))
-    ax.set(xlim=(0, extent[1]), ylim=(extent[0], 0))
+    size = (view.width + 2 * MARGIN, view.map_size[0] + HEAD + FOOT)
+    figure = Figure(size, dpi=dpi, facecolor="white")
+    canvas: Any = FigureCanvasAgg(figure)
+    ax = bare_axes(figure, (MARGIN + view.left, FOOT), (view.map_size[1], view.map_size[0]))
+    ax.set(xlim=(0, extent[1]), ylim=(extent[0], 0), autoscale_on=False)
     _draw_backdrop(ax, backdrop, extent)
-    colours = _colours(np.minimum(posts.size / posts.limit, 1))
-    ax.imshow(colours, extent=posts.box, interpolation="nearest", aspect="auto", zorder=2)
+    share = np.minimum(posts.size / posts.limit, 1)
+    ax.imshow(colours(share), extent=posts.box, interpolation="nearest", aspect="auto", zorder=2)
     _draw_hatching(ax, posts, extent, (view.map_size[0] * dpi, view.map_size[1] * dpi))
-    per_inch = _draw_arrows(ax, posts, view, extent)
+    per_inch = _draw_arrows(ax, posts, view)
     for spine in ax.spines.values():
-        spine.set(visible=True, linewidth=0.7, color=_INK)
-    ax.set(xlim=(0, extent[1]), ylim=(extent[0], 0))
-    foot = _axes(figure, (_MARGIN, 0), (view.width, _FOOT))
-    foot.set(xlim=(0, view.width), ylim=(0, _FOOT))
-    _draw_ramp(figure, foot, posts)
-    _draw_scale_bar(foot, view)
-    _draw_key(foot, posts, per_inch)
-    _draw_north(foot, offsets, view)
-    _draw_flags(foot, (displacement or offsets).flags, posts, dpi)
-    room = view.width - 0.05
-    _fitted(figure, (_MARGIN, height - 0.36), title, 13, room, weight="bold")
-    _fitted(figure, (_MARGIN, height - 0.60), subtitle, 9.5, room, color="#555555")
+        spine.set(visible=True, linewidth=0.7, color=INK)
+    unit, flags = ("px", offsets.flags) if displacement is None else ("m", displacement.flags)
+    draw_legend(figure, view, Legend(unit, posts.limit, posts.highest, per_inch, flags, offsets.grid))
+    draw_titles(figure, view, title, subtitle)
     canvas.print_png(path, metadata={"Software": None})
 
 
-def _plan(offsets: OffsetField, extent: tuple[int, int]) -> _View:
+def _plan(offsets: OffsetField, extent: tuple[int, int]) -> View:
     """Choose the size of the map from the shape of the image on the ground."""
     metres = None
     ground = (1.0, 1.0)
@@ -115,7 +126,7 @@ def _plan(offsets: OffsetField, extent: tuple[int, int]) -> _View:
     longer = float(np.clip(7.6 * np.sqrt(max(tall, wide) / min(tall, wide) / 1.4), 7.6, 13))
     inch = longer / max(tall, wide)
     size = (max(tall * inch, 0.3), max(wide * inch, 0.3))
-    return _View(size, max(size[1], _NARROWEST), (size[0] / extent[0], size[1] / extent[1]), metres)
+    return View(size, max(size[1], NARROWEST), (size[0] / extent[0], size[1] / extent[1]), metres)
 
 
 def _posts(offsets: OffsetField, displacement: Displacement | None, first: tuple[float, float]) -> _Posts:
@@ -131,10 +142,9 @@ def _posts(offsets: OffsetField, displacement: Displacement | None, first: tuple
     top, left = first[0] - step[0] / 2, first[1] - step[1] / 2
     # Thinned cells are wider, and the last one may reach beyond the last post.
     box = (left, left + shown.shape[1] * every * step[1], top + shown.shape[0] * every * step[0], top)
-    high = float(np.percentile(size[good], 99.5)) if good.any() else 0.0
+    high, highest = np.percentile(size[good], [99.5, 100]) if good.any() else (0.0, np.nan)
     bad = _thinned((~good).astype(np.float32), every) > 0.5
-    unit = "px" if displacement is None else "m"
-    return _Posts(shown, right, down, bad, box, unit, _round_up(high))
+    return _Posts(shown, right, down, bad, box, _round_up(float(high)), float(highest))
 
 
 def _thinned(values: Array, every: int) -> Array:
@@ -179,7 +189,7 @@ def _draw_hatching(ax: Axes, posts: _Posts, extent: tuple[int, int], dots: tuple
     inside = ((i >= 0) & (i < posts.bad.shape[0]))[:, None] & ((j >= 0) & (j < posts.bad.shape[1]))
     bad = posts.bad[np.ix_(i.clip(0, posts.bad.shape[0] - 1), j.clip(0, posts.bad.shape[1] - 1))] & inside
     box = (0, extent[1], extent[0], 0)
-    ax.imshow(_hatching(bad), extent=box, interpolation="nearest", aspect="auto", zorder=3)
+    ax.imshow(hatching(bad), extent=box, interpolation="nearest", aspect="auto", zorder=3)
 
 
 def _draw_arrows(ax: Axes, posts: _Posts, view: View) -> float:
