@@ -176,6 +176,8 @@ def _layer(item: Image | str | os.PathLike[str], band: int, nodata: float | None
         text = "%s: placed by %d ground control points, %.2f px from the fit, in %s"
         log.log(level, text, file.path, len(file.gcps), located.residual, crs_name(located.crs))
     source = BandSource(file, band, nodata)
+    if file.count > 1:
+        log.info("%s has %d bands, using band %d", file.path, file.count, band)
     sensor = file.tags.get("SENSOR") or file.tags.get("sensor")
     return _Layer(str(file.path), source, file.grid, located, file.acquired, sensor)
 

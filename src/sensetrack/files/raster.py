@@ -170,8 +170,6 @@ def choose_band(file: RasterFile, band: int) -> int:
         raise InputError(f"has {file.count} band{'s'[: file.count > 1]}, no band {band}", path=file.path)
     if file.roles[band - 1] == ColorInterp.alpha.name:
         raise InputError(f"band {band} is the alpha channel", path=file.path, advice="choose another band")
-    if file.count > 1:
-        log.info("%s has %d bands, using band %d", file.path, file.count, band)
     return band
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,8 @@ def flag_outliers(
     *,
     threshold: float = 2.0,
     noise: float = 0.2,
-    min_support: float = 0.4,
+    agreement: float = 2.0,
+    min_support: float = 0.3,
     passes: int = 2,
     spacing: tuple[int, int] = (1, 1),
 ) -> OffsetField:
@@ -37,8 +38,9 @@ def flag_outliers(
 
     The normalised median test (Westerweel and Scarano 2005, "Universal outlier detection for PIV data") on the
     24 neighbours in a 5 x 5 square, each component apart: an outlier is further from their median than
-    `threshold` times (their median absolute deviation + `noise`). A post most of whose measured neighbours are
-    not good is one as well: chance agreements are few and apart.
+    `threshold` times (their median absolute deviation + `noise`). Where chance matches abound, that deviation is
+    large and lets them pass; hence a post is an outlier as well where too few of its measured neighbours are good
+    and agree with it.
 
     Parameters
     ----------
@@ -46,40 +48,51 @@ def flag_outliers(
         Unitless.
     noise : float
         Scatter that is always accepted, px.
+    agreement : float
+        Neighbours agree that differ by less, px.
     min_support : float
-        Share of the measured neighbours that must be good.
+        Share of the measured neighbours that must be good and agree.
     passes : int
         How often the test is made; what fell in one is no neighbour in the next.
     spacing : (int, int)
         Posts between the neighbours that are looked at: offsets of a dense flow say nothing about each other
         within one window.
     """
+    limits = _Limits(threshold, noise, agreement, min_support)
     for _ in range(passes):
-        field = field.flagged(_disagreeing(field, threshold, noise, min_support, spacing), Flag.OUTLIER)
+        field = field.flagged(_disagreeing(field, limits, spacing), Flag.OUTLIER)
     return field
 
 
-def _disagreeing(
-    field: OffsetField, threshold: float, noise: float, min_support: float, spacing: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Tell good posts that fail the normalised median test once."""
+class _Limits(NamedTuple):
+    threshold: float
+    noise: float
+    agreement: float
+    min_support: float
+
+
+def _disagreeing(field: OffsetField, limits: _Limits, spacing: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell good posts that fail the test once."""
     good = field.good
     wrong = np.zeros(good.shape, bool)
-    for component in (field.d_row, field.d_col):
-        values = np.where(good, component, np.nan).astype(np.float32)
-        for start in range(0, good.shape[0], _ROWS_AT_ONCE):
-            rows = slice(start, min(start + _ROWS_AT_ONCE, good.shape[0]))
-            near, number = _neighbours(values, rows, spacing)
-            measured = _neighbours(component, rows, spacing)[1]
+    components = [np.where(good, part, np.nan).astype(np.float32) for part in (field.d_row, field.d_col)]
+    for start in range(0, good.shape[0], _ROWS_AT_ONCE):
+        rows = slice(start, min(start + _ROWS_AT_ONCE, good.shape[0]))
+        agree: NDArray[np.bool_] | bool = True
+        for values in components:
+            near = _neighbours(values, rows, spacing)
+            number = np.isfinite(near).sum(axis=0)
             middle = _median(near, number)
             spread = _median(np.abs(near - middle), number)
-            far = np.abs(values[rows] - middle) > threshold * (spread + noise)
-            wrong[rows] |= far | (number < min_support * measured)
+            wrong[rows] |= np.abs(values[rows] - middle) > limits.threshold * (spread + limits.noise)
+            agree = agree & (np.abs(near - values[rows]) < limits.agreement)
+        measured = np.isfinite(_neighbours(field.d_row, rows, spacing)).sum(axis=0)
+        wrong[rows] |= np.sum(agree, axis=0) < limits.min_support * measured
     return wrong & good
 
 
-def _neighbours(values: NDArray[Any], rows: slice, spacing: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Values of the 24 neighbours of some rows, (24, rows, cols), NaN = unknown; and how many are known."""
+def _neighbours(values: NDArray[Any], rows: slice, spacing: tuple[int, int]) -> NDArray[Any]:
+    """Values of the 24 neighbours of some rows, (24, rows, cols), NaN = unknown."""
     reach = 2 * spacing[0], 2 * spacing[1]
     height, width = values.shape
     padded = np.pad(
@@ -91,7 +104,7 @@ def _neighbours(values: NDArray[Any], rows: slice, spacing: tuple[int, int]) -> 
         constant_values=np.nan,
     )
     number = rows.stop - rows.start
-    near = np.stack(
+    return np.stack(
         [
             padded[i : i + number, j : j + width]
             for i in range(0, 2 * reach[0] + 1, spacing[0])
@@ -99,7 +112,6 @@ def _neighbours(values: NDArray[Any], rows: slice, spacing: tuple[int, int]) -> 
             if (i, j) != reach
         ]
     )
-    return near, np.isfinite(near).sum(axis=0)
 
 
 def _median(values: NDArray[Any], number: NDArray[Any]) -> NDArray[Any]:

@@ -83,15 +83,13 @@ def mountain_pair(
     # The optics blur what is finer than a pixel, so that resampling and averaging add no error.
     first, second = (ndimage.gaussian_filter(albedo * _sunlight(relief, *sun), 0.55 * _OVER) for sun in _SUN)
     _carry(second, d_row, d_col)
-    cells = shape[0], _OVER, shape[1], _OVER
-    first, second = (drawn.reshape(cells).mean(axis=(1, 3)) for drawn in (first, second))
+    first, second = (s.reshape(shape[0], _OVER, -1, _OVER).mean(axis=(1, 3)) for s in (first, second))
     noise = _NOISE * np.subtract(*np.percentile(first, [98, 2])) * rng.standard_normal((2, *shape))
     cover, shadow, brightness = _sky(pixels, rng)
     second = second * (1 - 0.6 * shadow) * (1 - cover) + cover * brightness
     # Slanted edges of the swaths: upper left of the reference, lower right of the secondary.
     row, col = np.indices(shape)
-    left, right = 0.13 * shape[1] - 0.27 * row, 0.915 * shape[1] + 0.27 * (shape[0] - row)
-    outside = np.stack([col < left, col > right])
+    outside = np.stack([col + 0.27 * row < 0.13 * shape[1], col + 0.27 * (row - shape[0]) > 0.915 * shape[1]])
     reference, secondary = np.where(outside, np.nan, np.stack([first, second]) + noise).astype(np.float32)
     cloud = cover > 0.02
     stable = (d_row == 0) & (d_col == 0) & ~(outside.any(axis=0) | cloud | (shadow > 0.02))
@@ -181,8 +179,7 @@ def _albedo(frame: _Frame, relief: Array, debris: Array, rng: np.random.Generato
     """Reflectance of flat ground: rock, forest, fields, river, road and the bare landslide."""
     u, v = frame.along, frame.across
     patches, grain = frame.noise(rng, 1.5, 120, 3), frame.noise(rng, 0.55, 30, 1.7)
-    streaks = frame.noise(rng, 1.0, 24, 2.0)
-    high = (relief - np.median(relief)) / relief.std()
+    streaks, high = frame.noise(rng, 1.0, 24, 2.0), (relief - np.median(relief)) / relief.std()
     rock = 0.27 + 0.035 * patches
     forest = _smooth(0.5 + (0.35 - high + 0.8 * patches) / 0.75)
     ground = rock + forest * (0.115 + 0.02 * streaks - rock)
@@ -226,13 +223,13 @@ def _carry(scene: Array, d_row: Array, d_col: Array) -> None:
     # What is at y came from x = y - d(x). The offsets change by less than 0.8 px per px: this converges.
     back, change = np.zeros_like(here), np.inf
     while change > 1e-5:
-        there = here + back
-        new = -np.stack([ndimage.map_coordinates(p, there, mode="nearest", prefilter=False) for p in parts])
+        at = here + back
+        new = -np.stack([ndimage.map_coordinates(p, at, mode="nearest", prefilter=False) for p in parts])
         change, back = np.abs(new - back).max(), new
     fine = tuple(slice(s.start * _OVER, s.stop * _OVER) for s in box)
     way = np.stack([_OVER * _finer(b, order=3) for b in back])
-    there = np.indices(way[0].shape) + way
-    scene[fine] = ndimage.map_coordinates(scene[fine], there, order=5, mode="nearest")
+    way += np.indices(way[0].shape)
+    scene[fine] = ndimage.map_coordinates(scene[fine], way, order=5, mode="nearest")
 
 
 def _finer(values: Array, order: Literal[1, 3] = 1) -> Array:
@@ -247,7 +244,7 @@ def _sky(frame: _Frame, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     thickness = 0.75 - away + 0.34 * billows + 0.05 * wisps - 2.5 * np.maximum(away - 1.1, 0)
     cover = _smooth(thickness / 0.5)
     azimuth = np.deg2rad(_SUN[1][0])
-    away_from_sun = 62 * frame.unit * np.array([np.cos(azimuth), -np.sin(azimuth)])
-    shadow = ndimage.shift(ndimage.gaussian_filter(cover, 3), away_from_sun, order=1, mode="constant")
+    away = 62 * frame.unit * np.array([np.cos(azimuth), -np.sin(azimuth)])
+    shadow = np.clip(ndimage.shift(ndimage.gaussian_filter(cover, 3), away, order=1), 0, 1)
     brightness = 0.74 + 0.10 * np.clip(thickness, 0, 1) + 0.035 * billows + 0.015 * wisps
-    return cover, np.clip(shadow, 0, 1), np.clip(brightness, 0.5, 0.98)
+    return cover, shadow, np.clip(brightness, 0.5, 0.98)
