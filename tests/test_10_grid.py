@@ -7,10 +7,10 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from truth import TALL, UTM
 
 from sensetrack import Grid
 from sensetrack.errors import GridMismatchError, InputError
+from truth import TALL, UTM
 
 UTM_K = 0.999723
 """Scale factor of UTM zone 32 at x = 600 000: 0.9996 (1 + 100 000^2 / (2 0.9996^2 6.38e6^2)), to 2e-7."""

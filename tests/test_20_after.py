@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from truth import TALL, UTM, arrays, make_pair, uniform
 
 from sensetrack import Flag, Grid, Image, ImagePair, OffsetField
 from sensetrack.errors import ConfigError, InputError
@@ -12,6 +11,7 @@ from sensetrack.ot.bias import nmad, unbias
 from sensetrack.ot.filters import flag_low_score, flag_outliers
 from sensetrack.ot.gross import gross_shift
 from sensetrack.ot.image_processing import PREPROCESSORS, get_preprocessor, preprocess
+from truth import TALL, UTM, arrays, make_pair, uniform
 
 
 def field_of(d_row, d_col, **layers):

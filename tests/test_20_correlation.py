@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from truth import arrays, uniform
 
 from sensetrack.ot.correlation import zncc
 from sensetrack.ot.matching import match_chips
 from sensetrack.ot.peak import MARGIN, find_peaks
+from truth import arrays, uniform
 
 
 def by_definition(chip, chip_valid, area, area_valid, min_valid):

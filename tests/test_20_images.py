@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from affine import Affine
-from truth import TALL, UTM
 
 from sensetrack import Displacement, Flag, Grid, Image, ImagePair, OffsetField
 from sensetrack.errors import InputError
+from truth import TALL, UTM
 
 PIXELS = np.arange(20.0).reshape(4, 5)
 

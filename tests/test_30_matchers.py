@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from affine import Affine
-from truth import TALL, UTM, arrays, bump, make_pair, rmse, truth_at, uniform
 
 from sensetrack import Flag, Image, ImagePair
 from sensetrack.errors import ConfigError, GridMismatchError, NoMatchError
 from sensetrack.ot.algorithms import ALGORITHMS, NCC, OpenCVOpticalFlow
 from sensetrack.ot.image_processing import get_preprocessor, preprocess
 from sensetrack.workflow.executors import threads
+from truth import TALL, UTM, arrays, bump, make_pair, rmse, truth_at, uniform
 
 SHAPE = (150, 190)
 SMALL = {"ncc": {"chip": 32, "step": 8, "search": 9}}

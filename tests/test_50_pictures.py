@@ -139,10 +139,7 @@ def test_inputs_stay_as_they_are(tmp_path):
 
 
 def test_threads_draw_side_by_side(tmp_path):
-    jobs = [
-        threading.Thread(target=draw, args=(tmp_path / f"{k}.png", field()), kwargs={"dpi": 50})
-        for k in range(3)
-    ]
+    jobs = [threading.Thread(target=draw, args=(tmp_path / f"{k}.png", field()), kwargs={"dpi": 50}) for k in range(3)]
     for job in jobs:
         job.start()
     for job in jobs:

@@ -5,8 +5,6 @@ The numbers in the docstrings are those of the project's list of faults.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import ndimage

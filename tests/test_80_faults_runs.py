@@ -21,7 +21,7 @@ from conftest import SMALL, read_tif, write_tif
 from sensetrack.workflow import pipeline
 from test_80_faults import at_most, follow, no_picture, refuse, tree  # noqa: F401
 from test_80_faults_pixels import strip
-from truth import TALL, UTM
+from truth import TALL
 
 SQUARE = [[TALL @ place for place in ((30, 20), (150, 20), (150, 120), (30, 120), (30, 20))]]
 

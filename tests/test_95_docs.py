@@ -40,9 +40,7 @@ MODELS = {
 }
 PUBLIC = [name for name in sensetrack.__all__ if name != "__version__"]
 
-FENCE = re.compile(
-    r"^(?P<ticks>`{3,}|:{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=ticks)[ \t]*$", re.M | re.S
-)
+FENCE = re.compile(r"^(?P<ticks>`{3,}|:{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=ticks)[ \t]*$", re.M | re.S)
 SHELLS = {"bash", "console", "powershell", "sh", "shell"}
 DRIVER = re.compile(r"^(?:\$ |> )?(?:uv run (?:--\S+ )*)?(?:\S*[/\\])?(?:python -m )?(?=sensetrack )")
 
@@ -160,9 +158,7 @@ def test_links_to_files_lead_somewhere(page):
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     lost = [
-        link
-        for link in links
-        if not link.startswith(("http:", "https:", "mailto:")) and not (ROOT / link).exists()
+        link for link in links if not link.startswith(("http:", "https:", "mailto:")) and not (ROOT / link).exists()
     ]
     assert not lost
 

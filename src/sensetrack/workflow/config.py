@@ -74,7 +74,7 @@ class TrackConfig(Parameters):
         values = load_mapping(Path(path), yaml.safe_load)
         values = values.get("configuration", values)
         given = {key: value for key, value in changes.items() if value is not None}
-        if "parameters" in given:
-            same = given.get("algorithm", values.get("algorithm", "ncc")) == values.get("algorithm", "ncc")
-            given["parameters"] = (values.get("parameters") or {} if same else {}) | given["parameters"]
+        stored = values.get("algorithm", "ncc")
+        kept = values.get("parameters") or {} if given.get("algorithm", stored) == stored else {}
+        given["parameters"] = kept | given.get("parameters", {})
         return cls.from_dict(values | given)
