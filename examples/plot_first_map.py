@@ -43,9 +43,7 @@ def at_posts(field, pixels):
 
 
 config = TrackConfig(parameters={"chip": 32, "step": 8, "search": 8})
-result = track(
-    ImagePair(reference, secondary), config, stable=lambda field: at_posts(field, truth.stable) * 1.0
-)
+result = track(ImagePair(reference, secondary), config, stable=lambda field: at_posts(field, truth.stable) * 1.0)
 moved = result.displacement
 
 print(f"good posts: {moved.good.mean():.0%}")
@@ -56,9 +54,7 @@ print(f"fastest: {np.nanmax(np.where(moved.good, np.hypot(*moved.velocity), np.n
 # ``dx`` is positive to the east and ``dy`` to the north. Posts with a flag are left out; most are under the
 # the cloud and outside the swaths.
 
-true_dx, true_dy = result.offsets.to_map(
-    at_posts(result.offsets, truth.d_row), at_posts(result.offsets, truth.d_col)
-)
+true_dx, true_dy = result.offsets.to_map(at_posts(result.offsets, truth.d_row), at_posts(result.offsets, truth.d_col))
 left, bottom, right, top = moved.grid.bounds
 where_shown = {"extent": (left / 1000, right / 1000, bottom / 1000, top / 1000)}
 limit = float(np.hypot(true_dx, true_dy).max())

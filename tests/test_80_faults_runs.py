@@ -125,17 +125,16 @@ def test_the_folder_of_the_inputs_may_be_the_output(cli, pair_files, tmp_path):
         (("--workers", "-1"), ("workers",)),
         (("--chip", "0"), ("chip",)),
         (("--chip", "-5"), ("chip",)),
-        (("--chip", "x"), ("--chip",)),
-        (("--chip", "32x"), ("--chip",)),
-        (("--chip", "1,2,3"), ("--chip",)),
-        (("--chip", ""), ("--chip",)),
+        (("--chip", "x"), ("chip",)),
+        (("--chip", "32x"), ("chip",)),
+        (("--chip", "1,2,3"), ("chip",)),
+        (("--chip", ""), ("chip",)),
         (("--step", "0"), ("step",)),
         (("--search", "-8"), ("search",)),
-        (("--search", "1e3"), ("--search",)),
-        (("--gross", "some"), ("--gross",)),
+        (("--search", "1e3"), ("search",)),
+        (("--gross", "some"), ("gross",)),
         (("--set", "chip"), ("--set", "key=value")),
         (("--set", "=5"), ("--set", "key=value")),
-        (("--set", "chip="), ("chip",)),
         (("--set", "colour=3"), ("colour", "min_valid")),
         (("--set", "chip=[1"), ("--set chip",)),
         (("--set", "chip=!!python/object/apply:os.system ['touch PWNED']"), ("--set chip",)),
@@ -188,7 +187,6 @@ CONFIGS = {
     "laughs": (laughs(5).encode() + b"band: *a5\n", ()),
     "laughing key": (laughs(5).encode() + b"algorithm: *a5\n", ()),
     "band zero": (b"band: 0", ("counted from 1",)),
-    "truth for a number": (b"band: true", ("band",)),
 }
 
 
@@ -212,8 +210,8 @@ def test_settings_that_are_no_file_are_refused_without_waiting(cli, pair_files, 
     elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "device":
-        path = Path("/dev/tty0" if not os.path.exists("/dev/full") else "/dev/null")
-    with at_most(10):
+        path = Path("/dev/null")
+    with at_most(5):
         before = tree(tmp_path)
         result = cli("track", *pair_files, "-o", tmp_path / "out", "--config", path)
     assert result.code in (2, 3), result.err
@@ -221,16 +219,18 @@ def test_settings_that_are_no_file_are_refused_without_waiting(cli, pair_files, 
     assert tree(tmp_path) == before
 
 
+FAR = [[1e300, 0], [1e300, 1e300], [-1e300, 1], [1e300, 0]]
+TRIANGLE = polygon((30, 20), (150, 20), (150, 120))
 AREAS = {
     "outside": ([polygon((900, 900), (950, 900), (950, 950))], "32632", 3, "outside"),
-    "other side of the earth": ([polygon((30, 20), (150, 20), (150, 120))], "32701", 3, ""),
-    "point": ([{"type": "Point", "coordinates": [600_500, 4_949_000]}], "32632", 3, "must hold polygons, instead got Point"),
+    "other side of the earth": ([TRIANGLE], "32701", 3, ""),
+    "point": ([{"type": "Point", "coordinates": [600_500, 4_949_000]}], "32632", 3, "got Point"),
     "line": ([{"type": "LineString", "coordinates": SQUARE[0]}], "32632", 3, "got LineString"),
-    "mixed": ([polygon((30, 20), (150, 20), (150, 120)), {"type": "Point", "coordinates": [0, 0]}], "32632", 3, "Point"),
+    "mixed": ([TRIANGLE, {"type": "Point", "coordinates": [0, 0]}], "32632", 3, "Point"),
     "none": ([], "32632", 3, "nothing"),
     "null": ([None], "32632", 3, "nothing"),
     "empty": ([{"type": "Polygon", "coordinates": []}], "32632", 3, "nothing"),
-    "not finite": ([{"type": "Polygon", "coordinates": [[[1e300, 0], [1e300, 1e300], [-1e300, 1], [1e300, 0]]]}], "32632", 3, ""),
+    "not finite": ([{"type": "Polygon", "coordinates": [FAR]}], "32632", 3, ""),
     "flat": ([polygon((30, 20), (150, 20), (90, 20))], "32632", 3, ""),
 }  # fmt: skip
 
@@ -255,8 +255,8 @@ def test_an_area_that_is_damaged_is_bad_input(cli, pair_files, tmp_path, text):
 
 def test_a_layer_that_is_not_there_is_bad_input(cli, pair_files, tmp_path):
     """84."""
-    path = write_area(tmp_path / "area.geojson", polygon((30, 20), (150, 20), (150, 120)))
-    refuse(cli, tmp_path, *pair_files, "--aoi", f"{path}|other", code=3, path=path)
+    path = write_area(tmp_path / "area.geojson", TRIANGLE)
+    refuse(cli, tmp_path, *pair_files, "--aoi", f"{path}|other", code=3, path=f"{path}|other")
 
 
 def test_a_crooked_area_is_mended_and_used(cli, pair_files, tmp_path):
@@ -275,7 +275,7 @@ def test_too_little_stable_ground_is_said(cli, pair_files, tmp_path):
 
 def test_an_area_needs_images_that_say_where_they_are(cli, tmp_path, scene):
     files = [write_tif(tmp_path / f"{i}.tif", part.astype(np.float32), None, None) for i, part in enumerate(scene)]
-    path = write_area(tmp_path / "area.geojson", polygon((30, 20), (150, 20), (150, 120)))
+    path = write_area(tmp_path / "area.geojson", TRIANGLE)
     for option in ("--aoi", "--stable-ground"):
         refuse(cli, tmp_path, *files, option, path, code=3, words=("georeference",), path=path)
 
@@ -377,8 +377,8 @@ def test_absurd_sizes_do_not_take_the_machine(pair_files, tmp_path, options):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
 def test_a_disk_that_is_full_leaves_nothing(tmp_path):
     """89, 90."""
-    files = [write_tif(tmp_path / f"{i}.tif", part) for i, part in enumerate(strip(400, 400))]
-    result = limited("FSIZE", 20_000, "track", *files, "-o", tmp_path / "out", "--step", 2, *SMALL[:2], "--search", 6)
+    files = [write_tif(tmp_path / f"{i}.tif", part) for i, part in enumerate(strip(300, 300))]
+    result = limited("FSIZE", 20_000, "track", *files, "-o", tmp_path / "out", *SMALL[:2], "--step", 3, "--search", 6)
     assert result.returncode == 5, result.stderr
     assert [line for line in result.stderr.splitlines() if "error: " in line and str(tmp_path / "out") in line]
     assert "Traceback" not in result.stderr

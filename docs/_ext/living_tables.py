@@ -159,9 +159,7 @@ class ImportContracts(Living):
         return out
 
 
-def describe_parameters(
-    _app: Sphinx, what: str, _name: str, thing: Any, _options: Any, lines: list[str]
-) -> None:
+def describe_parameters(_app: Sphinx, what: str, _name: str, thing: Any, _options: Any, lines: list[str]) -> None:
     """Append the parameters of a model to its docstring, in the numpydoc form."""
     if what != "class" or not (isinstance(thing, type) and issubclass(thing, Parameters)):
         return

@@ -36,17 +36,14 @@ def match_chips(
     partial = np.flatnonzero(~(whole | peaks.missing | peaks.at_edge))
     if not partial.size:
         return peaks
-    parts = (part[partial] for part in (chips, chips_valid, areas, areas_valid))
-    return _settle(peaks, partial, *parts, search=search, min_valid=min_valid)
+    parts = chips[partial], chips_valid[partial], areas[partial], areas_valid[partial]
+    return _settle(peaks, partial, parts, search=search, min_valid=min_valid)
 
 
 def _settle(
     peaks: Peaks,
     at: NDArray[np.intp],
-    chips: NDArray[Any],
-    chips_valid: NDArray[np.bool_],
-    areas: NDArray[Any],
-    areas_valid: NDArray[np.bool_],
+    parts: tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]],
     *,
     search: tuple[int, int],
     min_valid: float,
@@ -56,6 +53,7 @@ def _settle(
     The exact masked surface compares other pixels at every shift; between its samples it is not smooth, and the
     place of its top is off by hundredths of a pixel. With one set of pixels it is an ordinary correlation.
     """
+    chips, chips_valid, areas, areas_valid = parts
     _, h, w = chips.shape
     top = np.round(peaks.row[at]).astype(int) + search[0]
     left = np.round(peaks.col[at]).astype(int) + search[1]

@@ -190,9 +190,7 @@ def _albedo(frame: _Frame, relief: Array, debris: Array, rng: np.random.Generato
     ground += np.exp(-((road / 1.6) ** 2)) * (1 - debris) * (0.42 - ground)
     bank = _smooth(0.5 + (13 - np.abs(river)) / 4.5)
     ground += bank * (0.36 + 0.03 * streaks - ground)
-    ground += (
-        _smooth(0.5 + (6 + 2 * patches - np.abs(river + 4 * np.sin(v / 13))) / 3) * bank * (0.07 - ground)
-    )
+    ground += _smooth(0.5 + (6 + 2 * patches - np.abs(river + 4 * np.sin(v / 13))) / 3) * bank * (0.07 - ground)
     ground += 0.85 * debris * (0.33 + 0.045 * streaks + 0.03 * patches - ground)
     return np.asarray(np.clip(ground * (1 + 0.22 * grain * (1 - 0.5 * flat)), 0.02, 0.95), np.float32)
 

@@ -131,9 +131,7 @@ def _printable(text: str) -> str:
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties(family="DejaVu Sans")))
-    return "".join(
-        c if c.isprintable() and font.get_char_index(ord(c)) else "?" for c in " ".join(text.split())
-    )
+    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "?" for c in " ".join(text.split()))
 
 
 def _fitted(figure: Figure, place: tuple[float, float], text: str, room: float, **style: Any) -> None:

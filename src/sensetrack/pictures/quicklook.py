@@ -136,9 +136,7 @@ def _posts(offsets: OffsetField, displacement: Displacement | None, first: tuple
     good = (flags == 0) & np.isfinite(size) & np.isfinite(offsets.magnitude)
     every = max(1, -(-max(size.shape) // _MAX_SIDE))
     length = np.where(offsets.magnitude > 0, offsets.magnitude, 1)
-    right, down = (
-        _thinned(np.where(good, d / length * size, np.nan), every) for d in (offsets.d_col, offsets.d_row)
-    )
+    right, down = (_thinned(np.where(good, d / length * size, np.nan), every) for d in (offsets.d_col, offsets.d_row))
     shown = _thinned(np.where(good, size, np.nan), every)
     step = offsets.step
     top, left = first[0] - step[0] / 2, first[1] - step[1] / 2
@@ -168,9 +166,7 @@ def _round_up(value: float) -> float:
     if not (np.isfinite(value) and value > 1e-12):
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
-    return float(
-        next(n * power for n in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15) if n * power >= value * 0.999)
-    )
+    return float(next(n * power for n in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15) if n * power >= value * 0.999))
 
 
 def _draw_backdrop(ax: Axes, backdrop: Array, extent: tuple[int, int]) -> None:
