@@ -10,7 +10,7 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from scipy import ndimage
 
-from sensetrack import Image, open_image, pair
+from sensetrack import Grid, Image, open_image, pair
 from sensetrack.errors import (
     GridMismatchError,
     InputError,
@@ -139,11 +139,11 @@ def test_what_cannot_be_paired(tmp_path):
 
 def test_an_area_of_interest_crops_with_a_margin():
     image = Image(scene(), SQUARE, UTM)
-    both = pair(image, image, within=(600_500, 4_949_000, 600_900, 4_949_300), within_crs=UTM, margin=8)
+    both = pair(image, image, within=Grid((1, 1), Affine(400, 0, 600_500, 0, -300, 4_949_300), UTM), margin=8)
     assert both.grid.shape == (30 + 16, 40 + 16)
     assert both.grid.bounds == pytest.approx((600_420, 4_948_920, 600_980, 4_949_380))
-    with pytest.raises(NoOverlapError, match="area of interest lies outside"):
-        pair(image, image, within=(0, 0, 10, 10), within_crs=UTM)
+    with pytest.raises(NoOverlapError, match="lies outside the images"):
+        pair(image, image, within=Grid((1, 1), Affine(10, 0, 0, 0, -10, 10), UTM))
 
 
 def gcp_file(path, pixels, affine, crs):

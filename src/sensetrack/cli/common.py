@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cyclopts import Token
 
 log = logging.getLogger("sensetrack.cli")
 
 SHARED = Group("Shared options", sort_key=100)
+
+
+def whole(_kind: type, tokens: Sequence[Token]) -> int:
+    """Read a whole number; 1.5 is none."""
+    return int(tokens[0].value)
+
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the results; made where missing.")]
 Overwrite = Annotated[
@@ -25,7 +33,9 @@ Overwrite = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    Parameter(group=SHARED, help="Threads; default: the cores there are. Results do not depend on it."),
+    Parameter(
+        group=SHARED, converter=whole, help="Threads; default: the cores there are. Results do not depend on it."
+    ),
 ]
 Quiet = Annotated[bool, Parameter(negative="", group=SHARED, help="Say nothing but errors.")]
 Verbose = Annotated[bool, Parameter(negative="", group=SHARED, help="Say more.")]

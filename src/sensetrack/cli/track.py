@@ -18,6 +18,7 @@ from sensetrack.cli.common import (
     echo,
     echo_json,
     progress,
+    whole,
 )
 from sensetrack.errors import ConfigError
 
@@ -52,7 +53,7 @@ def track(
         Parameter(group=MATCHING, help="Contrast filter before matching, or none. [default: equalize]"),
     ] = None,
     band: Annotated[
-        int | None, Parameter(group=MATCHING, help="Band of both images, counted from 1. [default: 1]")
+        int | None, Parameter(group=MATCHING, converter=whole, help="Band of both images, counted from 1. [default: 1]")
     ] = None,
     nodata: Annotated[
         float | None, Parameter(group=MATCHING, help="Value without measurement; overrides the files.")

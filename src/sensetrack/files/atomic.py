@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -13,6 +15,10 @@ from sensetrack.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+_PREFIX = f".sensetrack-{re.sub('[^A-Za-z0-9]', '', platform.node())}-"
+"""Temporary folders are named after machine and process, so that those left by a killed run can be told."""
 
 
 @contextmanager
@@ -50,17 +56,22 @@ def output_folder(
     made = [path for path in (target, *target.parents) if not path.exists()]
     try:
         target.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".sensetrack-", suffix=".part", dir=target))
+        _sweep(target)
+        part = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=".part", dir=target))
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputError("is a file, not a folder", path=folder, advice="choose another output folder") from error
     except OSError as error:
         raise OutputError(f"cannot be written to ({error.strerror})", path=folder) from error
     try:
-        _refuse(target, set(names), {path.absolute() for path in inputs}, overwrite=overwrite)
+        _refuse(target, wanted := set(names), {os.path.realpath(path) for path in inputs}, overwrite=overwrite)
         yield part
         try:
-            for file in sorted(part.iterdir()):
+            written = sorted(part.iterdir())
+            for file in written:
                 os.replace(file, target / file.name)  # noqa: PTH105  the atomic one
+            # What an older run wrote and this one did not would be taken for a part of this product.
+            for name in wanted - {file.name for file in written}:
+                (target / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot be written ({error.strerror})", path=target) from error
         made = []
@@ -71,10 +82,22 @@ def output_folder(
                 path.rmdir()
 
 
-def _refuse(target: Path, names: set[str], inputs: set[Path], *, overwrite: bool) -> None:
+def _sweep(target: Path) -> None:
+    """Remove temporary folders of processes of this machine that are no more."""
+    import psutil
+
+    for part in target.glob(f"{_PREFIX}*.part"):
+        owner = part.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _refuse(target: Path, names: set[str], inputs: set[str], *, overwrite: bool) -> None:
     present = sorted(name for name in names if (target / name).exists())
     if present and not overwrite:
         raise ConfigError("exists already", path=target / present[0], advice="choose another folder or say --overwrite")
     for name in present:
-        if target / name in inputs:
+        if (target / name).is_dir():
+            raise OutputError("is a folder and cannot be replaced", path=target / name)
+        if os.path.realpath(target / name) in inputs:
             raise ConfigError("is an input and would be replaced", path=target / name, advice="choose another folder")

@@ -102,8 +102,7 @@ def pair(
     *,
     band: int = 1,
     nodata: float | None = None,
-    within: tuple[float, float, float, float] | None = None,
-    within_crs: Any = None,
+    within: Grid | None = None,
     margin: int = 0,
     warp: bool = True,
     max_pixels: int = MAX_PIXELS,
@@ -119,8 +118,8 @@ def pair(
     reference, secondary : Image or path-like
     band, nodata
         As in `open_image`, for both.
-    within : (x, y, x, y), optional
-        Smallest and largest coordinates of the area of interest, in `within_crs`.
+    within : Grid, optional
+        Extent (in any CRS) to crop to.
     margin : int
         Pixels kept around the area of interest.
     warp : bool
@@ -153,7 +152,7 @@ def pair(
         second = _located_in(second, own)
         grid = own.crop(*_overlap(own, second, layers))
         if within is not None:
-            grid = grid.crop(*_window_of(grid, within, within_crs, margin))
+            grid = grid.crop(*_window_of(grid, within, margin))
         why = _why_warped(second, grid)
         if why and not warp:
             raise GridMismatchError(f"does not share the grid of the reference ({why})", path=second.name)
@@ -210,7 +209,11 @@ def _located_in(layer: _Layer, grid: Grid) -> _Layer:
 def _overlap(grid: Grid, other: _Layer, layers: list[_Layer]) -> tuple[slice, slice]:
     """Rows and columns of `grid` that the other layer covers."""
     theirs = _own_grid(other)
-    row, col = pixels_of(grid, theirs.crs)(*theirs.outline(33))
+    try:
+        row, col = pixels_of(grid, theirs.crs)(*theirs.outline(33))
+    except GridMismatchError as error:
+        error.path = other.name
+        raise
     known = np.isfinite(row) & np.isfinite(col)
     window = None
     if known.any():
@@ -234,16 +237,15 @@ def _clip(row: NDArray[Any], col: NDArray[Any], shape: tuple[int, int]) -> tuple
     return window[0], window[1]
 
 
-def _window_of(grid: Grid, bounds: tuple[float, float, float, float], crs: Any, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of `grid` that a box in another CRS covers."""
-    t = np.linspace(0, 1, 17)
-    x = bounds[0] + (bounds[2] - bounds[0]) * np.concatenate([t, t * 0 + 1, t, t * 0])
-    y = bounds[1] + (bounds[3] - bounds[1]) * np.concatenate([t * 0, t, t * 0 + 1, t])
-    row, col = pixels_of(grid, grid.crs if crs is None else crs)(x, y)
+def _window_of(grid: Grid, within: Grid, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of `grid` that an extent covers, and a margin."""
+    row, col = pixels_of(grid, within.crs)(*within.outline(33))
+    known = np.isfinite(row) & np.isfinite(col)
+    row, col = row[known], col[known]
     # A whole pixel even where the area is smaller than one.
     row, col = (np.concatenate([np.floor(part), np.ceil(part)]) for part in (row, col))
-    if _clip(row, col, grid.shape) is None:
-        message = f"the area of interest lies outside the images, which cover {_bounds_text(grid)}"
+    if not row.size or _clip(row, col, grid.shape) is None:
+        message = f"lies outside the images, which cover {_bounds_text(grid)}"
         raise NoOverlapError(message)
     spread = np.concatenate([row - margin, row + margin]), np.concatenate([col - margin, col + margin])
     window = _clip(*spread, grid.shape)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError  # rasterio lets GDAL's own errors through when closing a file
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
-from sensetrack.errors import ConfigError, InputError, OutputError
-from sensetrack.files.safe import RASTERS, identify
+from sensetrack.errors import ConfigError, InputError, MetadataError, OutputError
+from sensetrack.files.safe import RASTERS, identify, read_tail
 from sensetrack.grid import Grid
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
     try:
         with _gdal():
             dataset = rasterio.open(checked, driver=driver)
+    except UnicodeEncodeError as error:
+        raise InputError("has a name that is not valid UTF-8", path=path, advice="rename it") from error
     except RasterioIOError as error:
         raise InputError("is damaged (its header cannot be read)", path=path, advice="download it again") from error
-    if driver == "GTiff":
-        _require_complete(dataset, checked)
+    _require_complete(dataset, checked)
     points, gcp_crs = dataset.gcps
     crs, affine = dataset.crs, dataset.transform
     # Without a CRS a transform has no unit; an identity with a CRS is a grid of 1 m pixels.
@@ -140,9 +142,17 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
     )
 
 
+_LAST = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
+"""What a picture that is whole ends with."""
+
+
 def _require_complete(dataset: Any, path: Path) -> None:
-    """Raise InputError where a TIFF points to data beyond its end: it would fail only when read."""
+    """Raise InputError where a file ends early: it would fail only when read, or be filled with zeros."""
     size = path.stat().st_size
+    if dataset.driver in _LAST and _LAST[dataset.driver] not in read_tail(path):
+        raise InputError(f"is truncated or damaged (ends after {size} bytes)", path=path, advice="download it again")
+    if dataset.driver != "GTiff":
+        return
     for (row, col), _ in dataset.block_windows(1):
         places = [dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
         if None not in places and sum(map(int, places)) > size:
@@ -198,14 +208,17 @@ class BandSource:
         exact = kind.itemsize <= 2 or kind == np.float32 or self.complex
         self.dtype = np.dtype(np.float32 if exact else np.float64)
         self.shape = file.grid.shape
-        # JPEG and PNG can only be decoded from the top: read them once.
         self._pixels: NDArray[Any] | None = None
-        if file.driver in ("JPEG", "PNG"):
-            self._pixels = self._masked(slice(0, self.shape[0]), slice(0, self.shape[1]))
+        self._decoding = threading.Lock()
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
         rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
-        return self._masked(rows, cols) if self._pixels is None else self._pixels[rows, cols]
+        if self.file.driver not in ("JPEG", "PNG"):
+            return self._masked(rows, cols)
+        with self._decoding:  # such a picture can only be decoded from its top: once, when first needed
+            if self._pixels is None:
+                self._pixels = self._masked(slice(0, self.shape[0]), slice(0, self.shape[1]))
+        return self._pixels[rows, cols]
 
     def _masked(self, rows: slice, cols: slice) -> NDArray[Any]:
         # Whether a zero lies in a square of zeros is seen only with its neighbours.
@@ -244,21 +257,20 @@ def _undeclared(raw: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
     return missing | (flat > 0)
 
 
-def parse_time(text: str, path: object = None) -> datetime:
+def parse_time(text: str, path: Path | None = None) -> datetime:
     """Read an ISO 8601 time; without a zone it is UTC.
 
     Raises
     ------
     ConfigError
-        Not such a time.
+        Not such a time; MetadataError where it comes from a file.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise ConfigError(
-            f"an acquisition time must be ISO 8601 such as 2020-01-31T10:15:00Z, instead got {text!r}",
-            path=None if path is None else str(path),
-        ) from error
+        kind = ConfigError if path is None else MetadataError
+        message = f"an acquisition time must be ISO 8601 such as 2020-01-31T10:15:00Z, instead got {text!r}"
+        raise kind(message, path=path) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -305,7 +317,7 @@ def write_cog(
         with _gdal(), rasterio.open(path, driver="GTiff") as check:
             if check.count != len(bands) or check.shape != grid.shape:
                 raise OutputError("is not what was written", path=path)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
 
 

@@ -78,6 +78,13 @@ def read_head(path: Path, size: int = 512) -> bytes:
         raise EnvironmentFault(f"cannot be read ({error.strerror})", path=path) from error
 
 
+def read_tail(path: Path, size: int = 4096) -> bytes:
+    """Return the last bytes of a checked file."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read()
+
+
 def identify(path: str | os.PathLike[str], allowed: dict[str, str]) -> tuple[Path, str]:
     """Return the path of a checked file and the driver for its kind, told by its content.
 

@@ -6,19 +6,20 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from affine import Affine
 from scipy import ndimage
 
 from sensetrack.errors import InputError, NoOverlapError
 from sensetrack.files.raster import BandSource, open_raster
 from sensetrack.files.safe import RASTERS, VECTORS, identify
 from sensetrack.files.warp import pixels_of
+from sensetrack.grid import Grid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from sensetrack.grid import Grid
     from sensetrack.ot.interfaces import OffsetField
 
 
@@ -28,22 +29,28 @@ def read_polygons(path: str | os.PathLike[str]) -> Any:
     ``file.gpkg|layer`` names a layer. The CRS must be known and there must be at least one valid polygon.
     """
     import geopandas
+    import shapely
 
     text, _, layer = os.fspath(path).partition("|")
     checked, _ = identify(text, VECTORS)
     try:
         frame = geopandas.read_file(checked, layer=layer or None)
     except Exception as error:  # pyogrio's and GDAL's errors have no common base
-        raise InputError(f"cannot be read as polygons ({error})", path=path) from error
+        raise InputError(f"cannot be read as polygons ({str(error)[:200]})", path=path) from error
     if frame.crs is None:
         raise InputError("has no CRS", path=path, advice="assign one")
-    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+    shapes = np.asarray(frame.geometry.array)
+    frame = frame[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     kinds = set(frame.geometry.geom_type)
     if not kinds or kinds - {"Polygon", "MultiPolygon"}:
         found = ", ".join(sorted(kinds)) or "nothing"
         raise InputError(f"must hold polygons, instead got {found}", path=path)
+    if not np.isfinite(frame.geometry.total_bounds).all() or np.abs(frame.geometry.total_bounds).max() > 1e12:
+        raise InputError("must hold finite coordinates", path=path)
     if not frame.geometry.is_valid.all():
         frame = frame.set_geometry(frame.geometry.make_valid())
+    if not np.any(shapely.area(np.asarray(frame.geometry.array)) > 0):
+        raise InputError("must hold polygons with an area", path=path)
     return frame
 
 
@@ -83,15 +90,15 @@ def area_at_posts(
     return np.asarray(share[np.minimum(rows, shape[0] - 1)][:, np.minimum(cols, shape[1] - 1)])
 
 
-def bounds_of(path: str | os.PathLike[str]) -> tuple[tuple[float, float, float, float], Any] | None:
-    """Bounding box of an area and its CRS; None for a mask without georeference."""
+def extent_of(path: str | os.PathLike[str]) -> Grid | None:
+    """Return the extent of an area as a grid of one cell (a mask: its own); None for a mask without georeference."""
     kind = identify(os.fspath(path).partition("|")[0], RASTERS | VECTORS)[1]
     if kind in RASTERS.values():
         grid = open_raster(path).grid
-        return (grid.bounds, grid.crs) if grid.georeferenced else None
+        return grid if grid.georeferenced else None
     frame = read_polygons(path)
     left, bottom, right, top = (float(edge) for edge in frame.total_bounds)
-    return (left, bottom, right, top), frame.crs
+    return Grid((1, 1), Affine(right - left, 0, left, 0, bottom - top, top), frame.crs)
 
 
 def _polygon_area(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from sensetrack.errors import InputError
-from sensetrack.grid import Grid, apply, as_crs, same_crs
+from sensetrack.errors import GridMismatchError, InputError
+from sensetrack.grid import Grid, apply, as_crs, crs_name, same_crs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,11 @@ def pixels_of(grid: Grid, crs: Any) -> ToPixels:
     else:
         import pyproj
 
-        project = pyproj.Transformer.from_crs(crs, grid.crs, always_xy=True)
+        try:
+            project = pyproj.Transformer.from_crs(crs, grid.crs, always_xy=True)
+        except pyproj.exceptions.ProjError as error:
+            message = f"there is no way from {crs_name(as_crs(crs))} to {crs_name(grid.crs)}"
+            raise GridMismatchError(message) from error
 
     def to_pixels(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         if project is not None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _OVERVIEW = 256
 """Longer side of the overviews that are compared, px."""
+_LIMIT = 1.5
+"""Spreads from the median at which the pixels of overviews are cut: a bright speck is no landmark."""
 _MIN_SCORE = 0.25
 """Correlation of the shifted overviews from which a shift is believed."""
 _MIN_GAIN = 0.05
@@ -45,7 +47,7 @@ def gross_shift(pair: ImagePair, *, mapper: Mapper = map) -> GrossShift:
     """
     scaled = Scaled(pair.reference), Scaled(pair.secondary)
     factor = max(1, -(-max(pair.grid.shape) // _OVERVIEW))
-    (a, valid_a), (b, valid_b) = (overview(image, factor, mapper=mapper) for image in scaled)
+    (a, valid_a), (b, valid_b) = (overview(image, factor, limit=_LIMIT, mapper=mapper) for image in scaled)
     search = max(1, a.shape[0] // 4), max(1, a.shape[1] // 4)
     pad = tuple((reach + MARGIN, reach + MARGIN) for reach in search)
     surface = zncc(a[None], valid_a[None], np.pad(b, pad)[None], np.pad(valid_b, pad)[None], 0.25)

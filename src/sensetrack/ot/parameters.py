@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -73,7 +74,9 @@ class Parameters(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (numbers, text, lists) that `from_dict` reads back."""
-        return self.model_dump(mode="json")
+        values = self.model_dump(mode="json")
+        # JSON has no NaN; as text it is read back.
+        return {k: "nan" if isinstance(v, float) and v != v else v for k, v in values.items()}  # noqa: PLR0124
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the parameters as JSON text, and write it to `path` where given."""
@@ -96,11 +99,18 @@ def explain(error: ValidationError, owner: str, known: list[str]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or owner
     if first["type"] == "extra_forbidden":
-        return f"{owner} has no parameter {one_line(key)!r}; it has {', '.join(known)}"
+        return f"{owner} has no parameter {_brief(one_line(key))}; it has {', '.join(known)}"
     if first["type"] == "missing":
         return f"{owner} needs {key}"
     rule = first["msg"][0].lower() + first["msg"][1:]
-    return f"{owner}.{key}: {rule}, instead got {first['input']!r}"
+    return f"{owner}.{key}: {rule}, instead got {_brief(first['input'])}"
+
+
+def _brief(value: Any) -> str:
+    """Show a value in at most 80 characters, however deep it is nested."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, 60, 60
+    return short.repr(value)[:80]
 
 
 def load_mapping(path: Path, parse: Any) -> dict[str, Any]:
@@ -114,7 +124,7 @@ def load_mapping(path: Path, parse: Any) -> dict[str, Any]:
     except Exception as error:  # each parser has errors of its own; all mean the same to the user
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"is not valid ({first})", path=path) from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not isinstance(values.get("configuration", {}), dict):
         message = f"must hold a mapping of parameters, instead got {type(values).__name__}"
         raise ConfigError(message, path=path)
     return values

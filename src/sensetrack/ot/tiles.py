@@ -57,8 +57,15 @@ def _starts(length: int, number: int, size: int) -> list[int]:
     return [int(start) for start in np.linspace(0, length - size, number)]
 
 
+CLIP = 10.0
+"""Pixels further than this from the median, in spreads of the image (2nd to 98th percentile), count as that far."""
+
+
 class Scaled:
-    """Reads windows of an image as tiles whose values do not depend on the units of the image."""
+    """Reads windows of an image as tiles whose values do not depend on the units of the image.
+
+    A few absurd pixels must not outweigh all others: values are limited to `CLIP` spreads from the median.
+    """
 
     def __init__(self, image: Image) -> None:
         self.image = image
@@ -82,15 +89,18 @@ class Scaled:
         pixels, usable = self.image.read(inner_rows, inner_cols)
         place = shifted(inner_rows, -top), shifted(inner_cols, -left)
         number = np.where(usable, pixels, self.middle).astype(np.float64)
-        values[place] = (number - self.middle) / self.spread
+        values[place] = np.clip((number - self.middle) / self.spread, -CLIP, CLIP)
         valid[place] = usable
         return Tile(values, valid)
 
 
 def overview(
-    scaled: Scaled, factor: int, *, mapper: blocks.Mapper = map
+    scaled: Scaled, factor: int, *, limit: float = CLIP, mapper: blocks.Mapper = map
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Shrink an image to the means of factor x factor valid pixels; valid where at least half of them are."""
+    """Shrink an image to the means of factor x factor valid pixels; valid where at least half of them are.
+
+    Values count as at most `limit` spreads from the median.
+    """
     height, width = scaled.image.grid.shape
     size = -(-height // factor), -(-width // factor)
     mean, valid = np.zeros(size), np.zeros(size, bool)
@@ -100,7 +110,7 @@ def overview(
         tile = scaled.tile(rows, cols, (0, 0))
         cells = (block.shape[0], factor, block.shape[1], factor)
         number = tile.valid.reshape(cells).sum(axis=(1, 3))
-        total = tile.values.reshape(cells).sum(axis=(1, 3), dtype=float)
+        total = np.clip(tile.values, -limit, limit).reshape(cells).sum(axis=(1, 3), dtype=float)
         return total / np.maximum(number, 1), number >= factor**2 / 2
 
     for block, result in blocks.run(job, blocks.plan(size, (64, 64)), mapper=mapper):

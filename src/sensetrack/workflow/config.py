@@ -76,5 +76,6 @@ class TrackConfig(Parameters):
         given = {key: value for key, value in changes.items() if value is not None}
         stored = values.get("algorithm", "ncc")
         kept = values.get("parameters") or {} if given.get("algorithm", stored) == stored else {}
-        given["parameters"] = kept | given.get("parameters", {})
+        if isinstance(kept, dict):  # else the check of the whole says so
+            given["parameters"] = kept | given.get("parameters", {})
         return cls.from_dict(values | given)

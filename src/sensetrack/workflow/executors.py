@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from sensetrack.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -34,7 +36,10 @@ def threads(workers: int | None = None) -> Iterator[Mapper]:
     import cv2
     from threadpoolctl import threadpool_limits
 
-    number = workers or default_workers()
+    number = default_workers() if workers is None else workers
+    if number < 1:
+        message = f"workers must be at least 1, instead got {number}"
+        raise ConfigError(message)
     before = cv2.getNumThreads()
     pool = ThreadPoolExecutor(number, thread_name_prefix="sensetrack")
 

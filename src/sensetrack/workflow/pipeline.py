@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.errors import NoMatchError, NothingMatchedWarning, SenseTrackWarning
+from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
 from sensetrack.files.raster import parse_time
-from sensetrack.files.vector import area_at_posts, bounds_of
+from sensetrack.files.vector import area_at_posts, extent_of
 from sensetrack.ot.bias import BiasReport, unbias
 from sensetrack.ot.filters import flag_area, flag_low_score, flag_outliers
 from sensetrack.ot.gross import GrossShift, gross_shift
@@ -30,7 +31,7 @@ from sensetrack.workflow.record import flag_shares, run_record, write_record
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -105,7 +106,8 @@ def track(
     clock.lap("flag")
     bias = None
     if stable is not None and config.bias != "none":
-        offsets, bias = unbias(offsets, stable(offsets) >= WHOLLY, config.bias)
+        with _about(config.stable_ground or config.unstable_ground):
+            offsets, bias = unbias(offsets, stable(offsets) >= WHOLLY, config.bias)
     displacement = offsets.to_displacement(pair.dt) if offsets.grid.georeferenced else None
     clock.lap("displace")
     return Track(offsets, displacement, gross, bias, clock.seconds)
@@ -169,24 +171,34 @@ def run_track(
 
 
 def _open_pair(reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig) -> ImagePair:
-    within = bounds_of(config.aoi) if config.aoi else None
-    pair = bring_together(
-        reference,
-        secondary,
-        band=config.band,
-        nodata=config.nodata,
-        within=within and within[0],
-        within_crs=within and within[1],
-        margin=max(a + b for a, b in zip(*_reach(config), strict=True)),
-        warp=config.warp,
-        max_pixels=config.max_pixels,
-    )
+    within = extent_of(config.aoi) if config.aoi else None
+    with _about(config.aoi):
+        pair = bring_together(
+            reference,
+            secondary,
+            band=config.band,
+            nodata=config.nodata,
+            within=within,
+            margin=max(a + b for a, b in zip(*_reach(config), strict=True)),
+            warp=config.warp,
+            max_pixels=config.max_pixels,
+        )
     for which in ("reference", "secondary"):
         date = getattr(config, f"{which}_date")
         if date is not None:
             image = getattr(pair, which).taken(parse_time(date))
             pair = replace(pair, **{which: image})
     return pair
+
+
+@contextmanager
+def _about(path: str | None) -> Iterator[None]:
+    """Name the file in an error about its content that does not name one."""
+    try:
+        yield
+    except InputError as error:
+        error.path = error.path or path
+        raise
 
 
 def _reach(config: TrackConfig) -> tuple[tuple[int, int], tuple[int, int]]:
