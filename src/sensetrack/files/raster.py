@@ -123,8 +123,12 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
     _require_complete(dataset, checked)
     points, gcp_crs = dataset.gcps
     crs, affine = dataset.crs, dataset.transform
-    # Without a CRS a transform has no unit; an identity with a CRS is a grid of 1 m pixels.
-    grid = Grid(dataset.shape, affine, crs.to_wkt()) if crs else Grid(dataset.shape)
+    try:
+        # Without a CRS a transform has no unit; an identity with a CRS is a grid of 1 m pixels.
+        grid = Grid(dataset.shape, affine, crs.to_wkt()) if crs else Grid(dataset.shape)
+    except InputError as error:
+        error.path = path
+        raise
     if not crs and not affine.is_identity:
         log.warning("%s has a geotransform but no CRS: its unit is unknown, results stay in pixels", checked)
     return RasterFile(
