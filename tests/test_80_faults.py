@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -57,6 +56,8 @@ def tree(folder: Path) -> dict[str, object]:
 def refuse(cli, folder: Path, *arguments, code: int, words: tuple[str, ...] = (), path=None, options=SMALL) -> str:
     """Run `track` (output: `folder`/out unless given), require that it fails as promised, return the error line."""
     before = tree(folder)
+    if not {"--gross", "--config"} & {*arguments, *options}:
+        options = (*options, "--gross", "none")
     output = () if "-o" in arguments else ("-o", folder / "out")
     result = cli("track", *arguments, *output, *options)
     assert result.code == code, result.err
@@ -107,12 +108,16 @@ class Product:
         assert self.record["warnings"]
 
 
-def follow(cli, reference, secondary, *options, out: Path | None = None, small=SMALL) -> Product:
-    """Run `track`, require success with inputs untouched and nothing beside them, return the product."""
+def follow(cli, reference, secondary, *options, out: Path | None = None, small=SMALL, gross="none") -> Product:
+    """Run `track`, require success with inputs untouched and nothing beside them, return the product.
+
+    The whole-image shift is looked for only on demand, since that takes longer than matching.
+    """
     folder = out or Path(reference).parent / "out"
     around = Path(reference).parent
     kept = {name: value for name, value in tree(around).items() if not name.startswith(folder.name)}
-    result = cli("track", reference, secondary, "-o", folder, *small, *options)
+    guess = () if "--gross" in options else ("--gross", gross)
+    result = cli("track", reference, secondary, "-o", folder, *small, *options, *guess)
     assert result.code == 0, result.err
     assert "RuntimeWarning" not in result.err
     assert {name: value for name, value in tree(around).items() if not name.startswith(folder.name)} == kept
@@ -121,12 +126,16 @@ def follow(cli, reference, secondary, *options, out: Path | None = None, small=S
     return Product(folder, result)
 
 
+class TooLate(BaseException):
+    """Nothing that is tested catches this."""
+
+
 @contextmanager
 def at_most(seconds: float):
     """Break off what hangs."""
 
     def late(*_):
-        raise AssertionError(f"still not done after {seconds} s")
+        raise TooLate(f"still not done after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -294,7 +303,7 @@ def test_a_truncated_picture_is_found_out(cli, scene, tmp_path, driver, share):
         write_tif(path, pixels, affine=None, crs=None, driver=driver)
         path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
     os.truncate(paths[0], int(share * paths[0].stat().st_size))
-    refuse(cli, tmp_path, *paths, code=3, words=("damaged",), path=paths[0])
+    refuse(cli, tmp_path, *paths, code=3, words=("download it again",), path=paths[0])
 
 
 @pytest.mark.parametrize("byte", [4, 5, 6, 7])
@@ -345,86 +354,3 @@ def test_pipes_loops_and_devices_are_refused_without_waiting(cli, at, tmp_path, 
     with at_most(20):
         refuse(cli, tmp_path, *at(path), code=3, words=(word,), path=path)
         refuse(cli, tmp_path, *at(tmp_path / "reference.tif"), "--aoi", path, code=3, words=(word,), path=path)
-
-
-NAMES = [
-    "with space.tif", "it's \"quoted\".tif", "a;b&c|d.tif", "$(touch PWNED).tif", "`touch PWNED`.tif", "$x_{$.tif",
-    "new\nline.tif", "tab\tbell\a.tif", "größe-山-🌋.tif", "\u202egnp.tif", "x" * 251 + ".tif", "%s{0}\\n.tif",
-    os.fsdecode(b"\xff\xe9.tif"),
-]  # fmt: skip
-
-
-@pytest.mark.usefixtures("real_picture")
-@pytest.mark.parametrize("name", NAMES)
-def test_any_file_name_works_and_runs_nothing(cli, pair_files, tmp_path, monkeypatch, name):
-    """30."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / name.replace(".tif", "")[:200]
-    folder.mkdir()
-    first, second = shutil.copy(pair_files[0], folder / name), shutil.copy(pair_files[1], folder / "b.tif")
-    with at_most(30):
-        product = follow(cli, first, second, "--gross", "none", out=tmp_path / "out")
-    product.require()
-    assert product.record["inputs"][0]["path"] == str(first)
-    assert not list(tmp_path.rglob("PWNED"))
-    hurt = folder / f"-{name[:200]}"
-    hurt.write_bytes(HTML)
-    refuse(cli, tmp_path, hurt, second, "-o", tmp_path / "other", code=3, words=("HTML",), path=hurt)
-
-
-@pytest.fixture
-def listener():
-    """A port on this machine that nobody should call."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
-        yield server.getsockname()[1]
-        with pytest.raises(BlockingIOError):
-            server.accept()
-
-
-def disguises(secret: Path, port: int) -> dict[str, str]:
-    url = f"http://127.0.0.1:{port}/x"
-    vrt = (
-        '<VRTDataset rasterXSize="180" rasterYSize="140"><VRTRasterBand dataType="Float32" band="1"><SimpleSource>'
-        f"<SourceFilename>{secret}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
-    )
-    wms = f'<GDAL_WMS><Service name="TMS"><ServerUrl>{url}</ServerUrl></Service></GDAL_WMS>'
-    ogr = (
-        f'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>{url}</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
-    )
-    return {
-        "vrt": vrt,
-        "vrt after a comment": f'<?xml version="1.0"?>\n<!-- {"x" * 2000} -->\n{vrt}',
-        "wms": wms,
-        "wms spaced": f"\n\n  {wms}",
-        "ogr": ogr,
-        "plmosaic": f"<PLMOSAIC url='{url}'/>",
-        "service": f"WMS:{url}",
-    }
-
-
-@pytest.mark.parametrize("kind", disguises(Path(), 0))
-@pytest.mark.parametrize("suffix", [".tif", ".vrt", ".geojson"])
-def test_a_text_that_points_elsewhere_is_never_followed(cli, at, pair_files, listener, tmp_path, kind, suffix):
-    """31."""
-    path = tmp_path / f"evil{suffix}"
-    path.write_text(disguises(pair_files[0], listener)[kind])
-    words = () if kind == "service" else ("not allowed",)
-    with at_most(20):
-        refuse(cli, tmp_path, *at(path), code=3, words=words, path=path)
-        refuse(cli, tmp_path, *pair_files, "--aoi", path, code=3, words=words, path=path)
-
-
-REMOTE = [
-    "http://127.0.0.1:{}/x.tif", "HTTPS://127.0.0.1:{}/x.tif", "ftp://127.0.0.1:{}/x.tif", "s3://bucket/x.tif",
-    "/vsicurl/http://127.0.0.1:{}/x.tif", "/vsizip/x.zip/x.tif", "zip://x.zip!x.tif", "file:///etc/passwd",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("form", REMOTE)
-def test_only_local_files_are_read(cli, at, pair_files, listener, tmp_path, form):
-    """32."""
-    path = form.format(listener)
-    with at_most(20):
-        refuse(cli, tmp_path, *at(path), code=3, words=("only local files",), path=path)
-        refuse(cli, tmp_path, *pair_files, "--aoi", path, code=3, words=("only local files",), path=path)

@@ -88,7 +88,7 @@ def test_a_sparse_file_is_empty_ground(cli, tmp_path):
 def test_a_constant_scene_has_no_texture(cli, tmp_path):
     """34."""
     files = write_pair(tmp_path, *np.ones((2, 600, 800), np.uint16), affine=None, crs=None)
-    product = follow(cli, *files, small=("--step", 32))
+    product = follow(cli, *files, small=("--step", 32), gross="auto")
     product.require_nothing()
     assert "low texture" in product.err
     assert np.isnan(product.d_row).all()

@@ -92,12 +92,12 @@ def _whole(
     count = chip[0] * chip[1]
     # One level taken off both keeps the sums of squares small; the correlation does not see it.
     level = chips.mean(axis=(1, 2), keepdims=True, dtype=float)
-    centred, areas = chips - level, areas - level
+    centred, areas = (np.asarray(part - level, np.float32) for part in (chips, areas))
     forward, inverse = _correlator(areas.shape[1:], chip)
     cross = inverse(forward(centred), forward(areas))
     chip_power = (centred**2).sum(axis=(1, 2))[:, None, None]
     sums = _box_sums(areas, chip)
-    area_power = _box_sums(areas**2, chip) - sums**2 / count
+    area_power = _box_sums(np.square(areas, dtype=float), chip) - sums**2 / count
     return _ratio(cross, chip_power, area_power, count)
 
 

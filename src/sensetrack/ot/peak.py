@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ MARGIN = TAPS // 2
 """Samples of a surface needed on each side of a peak to interpolate it."""
 _BETA = 6.0
 """Kaiser window of the interpolator: a compromise between ripple and width at 12 taps."""
+_PER_SAMPLE = 512
+"""Places per sample in the table of weights; between them weights are interpolated, to 1e-6."""
 _NEAR = 2
 """Samples around the peak that belong to it when the rest of the surface is judged."""
 
@@ -122,12 +125,23 @@ def _parabola(near: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[A
 
 
 def _taps(place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of the 13 samples at -6..6 for value, slope and curvature at `place`, |place| < 1: (n, 3, 13).
+    """Weights of the 13 samples at -6..6 for value, slope and curvature at `place`, |place| < 1: (n, 3, 13)."""
+    table = _tap_table()
+    at = (place + 1) * _PER_SAMPLE
+    low = at.astype(int)
+    weight = (at - low)[:, None, None]
+    return np.asarray(table[low] * (1 - weight) + table[low + 1] * weight)
+
+
+@cache
+def _tap_table() -> NDArray[np.float64]:
+    """Weights at every place of the table.
 
     The sinc is cut by a Kaiser window that reaches 6 samples to each side, so at most 12 of the 13 count. It is
     lowered to end at 0: a step there would be a kink in the surface at every whole sample, just where the peak of
     an image with itself lies.
     """
+    place = np.arange(2 * _PER_SAMPLE + 2) / _PER_SAMPLE - 1
     step = 1e-3  # derivatives by central differences: error 1e-6 of a curvature near 1
     x = place[:, None, None] + np.array([-step, 0.0, step])[:, None] - np.arange(-MARGIN, MARGIN + 1)
     inside = np.abs(x) < MARGIN
