@@ -17,7 +17,7 @@ from test_80_faults import HTML, at, at_most, follow, no_picture, real_picture, 
 NAMES = [
     "with space.tif", "it's \"quoted\".tif", "a;b&c|d.tif", "$(touch PWNED).tif", "`touch PWNED`.tif", "$x_{$.tif",
     "new\nline.tif", "tab\tbell\a.tif", "größe-山-🌋.tif", "\u202egnp.tif", "x" * 251 + ".tif", "%s{0}\\n.tif",
-    ]  # fmt: skip
+]  # fmt: skip
 
 
 @pytest.mark.usefixtures("real_picture")

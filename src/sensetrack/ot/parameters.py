@@ -115,6 +115,8 @@ def _brief(value: Any) -> str:
 
 def load_mapping(path: Path, parse: Any) -> dict[str, Any]:
     """Read a small text file of parameters."""
+    if path.exists() and not path.is_file():
+        raise ConfigError("is not a regular file", path=path)
     try:
         values = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

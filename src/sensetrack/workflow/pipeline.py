@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, SenseTrackWarning
+from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, OutputError, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
 from sensetrack.files.raster import parse_time
@@ -163,10 +163,13 @@ def run_track(
             log.debug("%s", other.message)
         clock.lap("track")
         record = run_record(config, inputs, images, result, notes)
-        _write(part, images, result, record, backdrop)
-        clock.lap("write")
-        record["seconds"] |= {"write": clock.seconds["write"], "total": sum(clock.seconds.values())}
-        write_record(part / "run.json", record)
+        try:
+            _write(part, images, result, record, backdrop)
+            clock.lap("write")
+            record["seconds"] |= {"write": clock.seconds["write"], "total": sum(clock.seconds.values())}
+            write_record(part / "run.json", record)
+        except OSError as error:
+            raise OutputError(f"cannot be written ({error.strerror or error})", path=folder) from error
     return record
 
 
