@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.ot.correlation import zncc
+from sensetrack.ot.correlation import FLAT, zncc
 from sensetrack.ot.peak import MARGIN, Peaks, find_peaks, interpolate
 
 if TYPE_CHECKING:
@@ -31,13 +31,32 @@ def match_chips(
     search : (int, int)
         Half width of the search, (rows, cols).
     """
-    peaks = find_peaks(zncc(chips, chips_valid, areas, areas_valid, min_valid), search)
-    whole = chips_valid.all(axis=(1, 2)) & areas_valid.all(axis=(1, 2))
+    worth = (chips_valid.mean(axis=(1, 2)) >= min_valid) & areas_valid.any(axis=(1, 2)) & _textured(chips, chips_valid)
+    parts = chips[worth], chips_valid[worth], areas[worth], areas_valid[worth]
+    peaks = find_peaks(zncc(*parts, min_valid), search)
+    whole = parts[1].all(axis=(1, 2)) & parts[3].all(axis=(1, 2))
     partial = np.flatnonzero(~(whole | peaks.missing | peaks.at_edge))
-    if not partial.size:
-        return peaks
-    parts = chips[partial], chips_valid[partial], areas[partial], areas_valid[partial]
-    return _settle(peaks, partial, parts, search=search, min_valid=min_valid)
+    if partial.size:
+        some = parts[0][partial], parts[1][partial], parts[2][partial], parts[3][partial]
+        peaks = _settle(peaks, partial, some, search=search, min_valid=min_valid)
+    return peaks if worth.all() else _spread(peaks, worth)
+
+
+def _textured(chips: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell chips whose valid pixels are not all alike: the others (water, fill) are not worth a transform."""
+    number = np.maximum(valid.sum(axis=(1, 2)), 1)
+    mean = (chips * valid).sum(axis=(1, 2), dtype=float) / number
+    spread = np.where(valid, chips - mean[:, None, None], 0.0)
+    return np.asarray((spread**2).sum(axis=(1, 2)) / number > FLAT)
+
+
+def _spread(peaks: Peaks, at: NDArray[np.bool_]) -> Peaks:
+    """Put peaks in their places among chips that were not worth looking for."""
+    out = {}
+    for name, found in peaks._asdict().items():
+        out[name] = np.full((len(at), *found.shape[1:]), name == "missing" if found.dtype == bool else np.nan)
+        out[name][at] = found
+    return Peaks(**out)
 
 
 def _settle(

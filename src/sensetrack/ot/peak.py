@@ -65,7 +65,7 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int]) -> Peaks:
         middle[1] - search[1] : middle[1] + search[1] + 1,
     ]
     filled = np.where(np.isnan(inner), -np.inf, inner)
-    best = filled.reshape(n, -1).argmax(axis=1)
+    best = filled.reshape(n, inner.shape[1] * inner.shape[2]).argmax(axis=1)
     at_row, at_col = np.unravel_index(best, inner.shape[1:])
     each = np.arange(n)
     height = filled[each, at_row, at_col]
