@@ -18,7 +18,7 @@ from shapely import box
 import sensetrack
 from sensetrack import Flag, TrackConfig
 from sensetrack.cli import COMMANDS, build_app
-from sensetrack.cli.track import read_pair, read_setting
+from sensetrack.cli.track import read_setting
 from sensetrack.files.raster import write_cog
 from sensetrack.grid import Grid
 from sensetrack.ot.algorithms import ALGORITHMS
@@ -130,7 +130,7 @@ def test_command_line_parses(app, page, line):
     assert not unused
     if tokens[0] == "track":  # what the parser leaves as text
         given = bound.arguments
-        parameters = {key: read_pair(given[key], key) for key in ("chip", "step", "search") if given.get(key)}
+        parameters = {key: given[key] for key in ("chip", "step", "search") if given.get(key)}
         parameters |= dict(read_setting(text) for text in given.get("set_") or [])
         if not given.get("config"):
             TrackConfig(algorithm=given.get("algorithm") or "ncc", parameters=parameters)
