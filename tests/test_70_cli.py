@@ -191,3 +191,20 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, sent, code):
     assert process.returncode == code
     assert b"Traceback" not in err
     assert [path.name for path in out.iterdir()] == ["scene"]
+
+
+def test_the_options_of_track_are_its_settings(cli, monkeypatch):
+    """Names and defaults stand in the help for speed; here they are held against the one model."""
+    from sensetrack import TrackConfig
+
+    monkeypatch.setenv("COLUMNS", "400")
+    text = cli("track", "--help").out
+    for name, field in TrackConfig.model_fields.items():
+        if name == "parameters":
+            continue
+        line = next(line for line in text.splitlines() if f"--{name.replace('_', '-')} " in line)
+        if field.default is not None and not isinstance(field.default, bool):
+            shown = line.split("[default: ")[1].split("]")[0].split(",")[0]
+            assert type(field.default)(shown) == field.default, name
+    for name in ALGORITHMS:
+        assert f"{name}: {ALGORITHMS[name].min_score:g}" in text
