@@ -57,11 +57,11 @@ def test_non_square_chips_and_searches():
 
 
 def surface(row, col, shape=(31, 35), width=2.0, height=0.8):
-    """A Gaussian peak with exactly known place, on low noise-free ground with a second, lower peak."""
+    """A Gaussian peak with exactly known place, and a lower, narrower one too far off to move it."""
     r, c = np.indices(shape)
     r, c = r - shape[0] // 2, c - shape[1] // 2
     first = height * np.exp(-((r - row) ** 2 + (c - col) ** 2) / (2 * width**2))
-    return first + 0.25 * np.exp(-((r - 6) ** 2 + (c + 7) ** 2) / (2 * width**2))
+    return first + 0.25 * np.exp(-((r - 7) ** 2 + (c + 8) ** 2) / (2 * 1.2**2))
 
 
 @settings(max_examples=50, deadline=None)

@@ -37,8 +37,8 @@ _FLAT_ZERO = 5
 _ACQUIRED_TAGS = ("ACQUIRED", "ACQUISITION_DATETIME", "time_coverage_start")
 """Tags that say when a scene was taken. TIFFTAG_DATETIME is not among them: it says when a file was made."""
 
-_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-"""Neither read sidecar files (they could silently contradict the header) nor write any beside an input."""
+_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": 256}
+"""Neither read sidecar files (they could silently contradict the header) nor write any beside an input; MB of cache."""
 
 
 @contextmanager

@@ -104,6 +104,7 @@ def overview(
     height, width = scaled.image.grid.shape
     size = -(-height // factor), -(-width // factor)
     mean, valid = np.zeros(size), np.zeros(size, bool)
+    cells_at_once = (max(1, 1024 // factor),) * 2  # about a megapixel, whatever the factor
 
     def job(block: blocks.Block) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         rows, cols = (slice(s.start * factor, s.stop * factor) for s in (block.rows, block.cols))
@@ -113,7 +114,7 @@ def overview(
         total = np.clip(tile.values, -limit, limit).reshape(cells).sum(axis=(1, 3), dtype=float)
         return total / np.maximum(number, 1), number >= factor**2 / 2
 
-    for block, result in blocks.run(job, blocks.plan(size, (64, 64)), mapper=mapper):
+    for block, result in blocks.run(job, blocks.plan(size, cells_at_once), mapper=mapper):
         mean[block.rows, block.cols], valid[block.rows, block.cols] = result
     return mean, valid
 
