@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.errors import (
+    ConfigError,
     GridMismatchError,
     InputError,
     NoGeoreferenceWarning,
     NoOverlapError,
     ResampledWarning,
 )
-from sensetrack.files.raster import BandSource, open_raster
+from sensetrack.files.raster import BandSource, RasterFile, open_raster
 from sensetrack.files.warp import Geolocation, Warped, pixels_of
 from sensetrack.grid import Grid, crs_name, same_crs
 from sensetrack.ot.interfaces import Image, ImagePair
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -92,7 +94,7 @@ def open_image(path: str | os.PathLike[str], band: int = 1, nodata: float | None
     nodata : float, optional
         Overrides what the file declares.
     """
-    layer = _layer(path, band, nodata)
+    (layer,) = _layers((path,), band, nodata)
     return layer.on(_own_grid(layer))
 
 
@@ -134,7 +136,7 @@ def pair(
     NoOverlapError
         No ground in common.
     """
-    layers = [_layer(item, band, nodata) for item in (reference, secondary)]
+    layers = _layers((reference, secondary), band, nodata)
     first, second = layers
     if first.placed != second.placed:
         lost = second if first.placed else first
@@ -165,10 +167,19 @@ def pair(
     return ImagePair(first.on(grid), second.on(grid))
 
 
-def _layer(item: Image | str | os.PathLike[str], band: int, nodata: float | None) -> _Layer:
-    if isinstance(item, Image):
-        return _Layer("image in memory", _ImageSource(item), item.grid, None, item.acquired, item.sensor)
-    file = open_raster(item)
+def _layers(items: Sequence[Image | str | os.PathLike[str]], band: int, nodata: float | None) -> list[_Layer]:
+    """Open what is not open yet; a band that no file has is a matter of usage, one that only some have is not."""
+    opened = [item if isinstance(item, Image) else open_raster(item) for item in items]
+    files = [item for item in opened if isinstance(item, RasterFile)]
+    if files and band > max(file.count for file in files):
+        counts = " and ".join(str(file.count) for file in files)
+        raise ConfigError(f"there is no band {band}, the number of bands is {counts}", path=files[0].path)
+    return [_layer(item, band, nodata) for item in opened]
+
+
+def _layer(file: Image | RasterFile, band: int, nodata: float | None) -> _Layer:
+    if isinstance(file, Image):
+        return _Layer("image in memory", _ImageSource(file), file.grid, None, file.acquired, file.sensor)
     located = Geolocation.fit(file) if file.gcps else None
     if located is not None:
         level = logging.WARNING if located.residual > 0.5 else logging.INFO
