@@ -77,7 +77,8 @@ def test_chips_lie_inside_and_none_more_would(image, chip, step):
 
 TREE = {
     "ConfigError": 2, "InputError": 3, "UnsafeInputError": 3, "MetadataError": 3, "GridMismatchError": 3,
-    "NoOverlapError": 3, "NoMatchError": 3, "EnvironmentFault": 5, "OutputError": 5,
+    "NoOverlapError": 3, "NoMatchError": 3, "ProductNameError": 3, "BatchError": 4, "EnvironmentFault": 5,
+    "EngineNotFoundError": 5, "EngineFailedError": 5, "DownloadError": 5, "OutputError": 5,
 }  # fmt: skip
 
 

@@ -60,6 +60,10 @@ class InputError(SenseTrackError, ValueError):
     exit_code = 3
 
 
+class ProductNameError(InputError):
+    """A name that is not one of a product known here."""
+
+
 class UnsafeInputError(InputError):
     """An input that asks for more than reading one local file of an expected format."""
 
@@ -80,10 +84,28 @@ class NoMatchError(InputError):
     """There is nothing that could be matched."""
 
 
+class BatchError(SenseTrackError):
+    """Some pairs of a batch failed; the report names each."""
+
+    exit_code = 4
+
+
 class EnvironmentFault(SenseTrackError, RuntimeError):  # noqa: N818  EnvironmentError is OSError
     """Disk, permission, memory, network or another program failed us."""
 
     exit_code = 5
+
+
+class EngineNotFoundError(EnvironmentFault):
+    """Another program that was asked for is not installed."""
+
+
+class EngineFailedError(EnvironmentFault):
+    """Another program failed, or left no result."""
+
+
+class DownloadError(EnvironmentFault):
+    """Something could not be fetched."""
 
 
 class OutputError(EnvironmentFault):
