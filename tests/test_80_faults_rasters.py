@@ -73,6 +73,26 @@ def test_a_picture_that_claims_too_much_is_refused_before_it_is_decoded(cli, tmp
     refuse(cli, tmp_path, *paths, "--max-pixels", 25_199, code=3, words=("140 x 180", "--max-pixels"), path=paths[0])
 
 
+def test_a_mask_that_claims_too_much_is_never_read_whole(cli, pair_files, tmp_path, monkeypatch):
+    """33: only what lies under the images is looked at, or the mask is refused."""
+    path = tmp_path / "mask.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=60_000, height=60_000, count=1, dtype="uint8", transform=TALL, crs=UTM,
+        sparse_ok=True, tiled=True, blockxsize=4096, blockysize=4096,
+    ):  # fmt: skip
+        pass
+    read = raster.RasterFile.read
+
+    def bounded(file, band, rows, cols):
+        if (rows.stop - rows.start) * (cols.stop - cols.start) > 10_000_000:
+            pytest.fail("was read whole")
+        return read(file, band, rows, cols)
+
+    monkeypatch.setattr(raster.RasterFile, "read", bounded)
+    for option in ("--aoi", "--stable-ground"):
+        refuse(cli, tmp_path, *pair_files, option, path, code=3, path=path)
+
+
 def test_a_sparse_file_is_empty_ground(cli, tmp_path):
     """33 at a size that is accepted: nothing was ever written to it."""
     path = tmp_path / "sparse.tif"

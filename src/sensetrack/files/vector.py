@@ -62,8 +62,8 @@ def area_at_posts(
     Parameters
     ----------
     path : path-like
-        Polygons (any CRS), or a raster whose pixels above half of its largest value are the area (for images
-        without georeference: of the same size).
+        Polygons (any CRS), or a raster whose pixels above half of its largest value under the images are the area
+        (for images without georeference: of the same size).
     field : OffsetField
     images : Grid
         Grid of the images the field was measured on.
@@ -127,10 +127,16 @@ def _raster_area(
     elif mask.grid.shape != images.shape:
         message = f"a mask must have the size of the images, {images.shape}, instead got {mask.grid.shape}"
         raise InputError(message, path=path)
-    values = BandSource(mask, 1, nodata=np.nan)[slice(None), slice(None)]
     known = (row >= 0) & (row < mask.grid.shape[0]) & (col >= 0) & (col < mask.grid.shape[1])
-    found = values[np.where(known, row, 0).astype(int), np.where(known, col, 0).astype(int)]
-    return np.asarray(known & (found > np.nanmax(values) / 2))
+    if not known.any():
+        return known
+    # Only what lies under the images is read: a mask may be much larger than they are.
+    row, col = (np.where(known, part, part[known].min()).astype(int) for part in (row, col))
+    top, left = row.min(), col.min()
+    values = BandSource(mask, 1, nodata=np.nan)[top : row.max() + 1, left : col.max() + 1]
+    return np.asarray(
+        known & (values[row - top, col - left] > np.max(values, where=np.isfinite(values), initial=0) / 2)
+    )
 
 
 def write_outline(path: Path, inside: NDArray[np.bool_], grid: Grid) -> None:
