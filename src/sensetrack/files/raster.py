@@ -23,7 +23,7 @@ from sensetrack.grid import Grid
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,6 +43,7 @@ _ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "
 
 @contextmanager
 def _gdal() -> Iterator[None]:
+    """Open and write with `_ENV`, without a warning for every image that has no georeference."""
     import warnings
 
     with rasterio.Env(**_ENV), warnings.catch_warnings():
@@ -80,10 +81,14 @@ class RasterFile:
 
     def read(self, band: int, rows: slice, cols: slice) -> NDArray[Any]:
         """Read a window of a band (from 1) as stored."""
-        window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)  # type: ignore[no-untyped-call, unused-ignore]
+        return self._windowed(rows, cols, lambda window: self.dataset.read(band, window=window))
+
+    def _windowed(self, rows: slice, cols: slice, read: Callable[[Window], Any]) -> NDArray[Any]:
+        window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
         try:
-            with self.lock, _gdal():
-                return np.asarray(self.dataset.read(band, window=window))
+            # Not `_gdal`: filters of warnings are shared by all threads, and this runs in many.
+            with self.lock, rasterio.Env(**_ENV):
+                return np.asarray(read(window))
         except (RasterioIOError, OSError) as error:
             where = f"rows {rows.start}-{rows.stop}, columns {cols.start}-{cols.stop}"
             raise InputError(
@@ -98,9 +103,7 @@ class RasterFile:
             return self.read(self.roles.index("alpha") + 1, rows, cols) > 0
         flags = self.dataset.mask_flag_enums[0]
         if rasterio.enums.MaskFlags.per_dataset in flags:
-            window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
-            with self.lock, _gdal():
-                return np.asarray(self.dataset.dataset_mask(window=window)) > 0
+            return self._windowed(rows, cols, lambda window: self.dataset.dataset_mask(window=window)) > 0
         return None
 
 

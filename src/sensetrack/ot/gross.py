@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sensetrack.ot.correlation import zncc
+from sensetrack.ot.matching import match_chips
 from sensetrack.ot.peak import MARGIN, find_peaks
-from sensetrack.ot.tiles import Scaled, overview
+from sensetrack.ot.tiles import overview
 
 if TYPE_CHECKING:
     from sensetrack.blocks import Mapper
     from sensetrack.ot.interfaces import ImagePair
+    from sensetrack.ot.tiles import Scaled
 
 _OVERVIEW = 256
 """Longer side of the overviews that are compared, px."""
@@ -45,7 +47,7 @@ def gross_shift(pair: ImagePair, *, mapper: Mapper = map) -> GrossShift:
     Overviews of at most 256 px are correlated over all shifts (exactly, valid pixels only); where the best one
     is believed, its median over full-resolution patches makes it exact to the pixel.
     """
-    scaled = Scaled(pair.reference), Scaled(pair.secondary)
+    scaled = pair.reference.scaled, pair.secondary.scaled
     factor = max(1, -(-max(pair.grid.shape) // _OVERVIEW))
     (a, valid_a), (b, valid_b) = (overview(image, factor, limit=_LIMIT, mapper=mapper) for image in scaled)
     search = max(1, a.shape[0] // 4), max(1, a.shape[1] // 4)
@@ -76,9 +78,8 @@ def _refine(
                 slice(col + coarse[1], col + coarse[1] + side),
             )
             area = scaled[1].tile(*there, (search + MARGIN, search + MARGIN))
-            peaks = find_peaks(
-                zncc(chip.values[None], chip.valid[None], area.values[None], area.valid[None]),
-                (search, search),
+            peaks = match_chips(
+                chip.values[None], chip.valid[None], area.values[None], area.valid[None], search=(search, search)
             )
             if not (peaks.missing[0] or peaks.at_edge[0]):
                 found.append((peaks.score[0], peaks.row[0], peaks.col[0]))

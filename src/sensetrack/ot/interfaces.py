@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -168,6 +169,11 @@ class Image:
         """(rows, cols), True = usable in every band (read now where pixels are on disk)."""
         return self._valid(self.image, slice(0, self.height), slice(0, self.width))
 
+    @cached_property
+    def scaled(self) -> Scaled:
+        """The image in spreads from its median; its sample of the pixels is read once, when first asked for."""
+        return Scaled(self)
+
     def with_data(self, data: Source) -> Image:
         """Return the same scene with other pixels: one band on the same grid, NaN where not valid."""
         return Image(data, self.affine, self.crs, acquired=self.acquired, sensor=self.sensor)
@@ -320,7 +326,7 @@ class OTAlgorithm(Parameters, ABC):
                 f"an overlap of {rows} x {cols} px is smaller than one chip of {chips.chip[0]} x {chips.chip[1]} px"
             )
             raise NoMatchError(message, advice="choose a smaller chip or a larger area")
-        scaled = Scaled(reference), Scaled(secondary)
+        scaled = reference.scaled, secondary.scaled
         out = Layers(chips.shape)
 
         def job(block: blocks.Block) -> Match:

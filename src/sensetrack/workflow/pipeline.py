@@ -23,7 +23,7 @@ from sensetrack.ot.filters import flag_area, flag_low_score, flag_outliers
 from sensetrack.ot.gross import GrossShift, gross_shift
 from sensetrack.ot.image_processing import preprocess
 from sensetrack.ot.interfaces import Displacement, Flag, ImagePair, OffsetField
-from sensetrack.ot.tiles import Scaled, overview
+from sensetrack.ot.tiles import overview
 from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_layers
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
@@ -239,7 +239,7 @@ def _stable(config: TrackConfig, images: ImagePair) -> Area | None:
 def _backdrop(images: ImagePair, mapper: Mapper) -> NDArray[np.float64]:
     """Shrink the reference to go behind the quick-look; NaN = not valid."""
     factor = max(1, -(-max(images.grid.shape) // _BACKDROP))
-    values, valid = overview(Scaled(images.reference), factor, mapper=mapper)
+    values, valid = overview(images.reference.scaled, factor, mapper=mapper)
     return np.where(valid, values, np.nan)
 
 
