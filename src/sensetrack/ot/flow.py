@@ -8,15 +8,55 @@ import numpy as np
 
 from sensetrack.ot.correlation import FLAT
 from sensetrack.ot.fields import Flag, Match
+from sensetrack.ot.tiles import Tile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from sensetrack.ot.chips import ChipGrid
-    from sensetrack.ot.tiles import Tile
 
 MIN_SHARE = 0.2
 """Share of a window that must be used; in the corner of an image a quarter of it is."""
+
+
+def run_flow(
+    reference: Tile,
+    secondary: Tile,
+    solve: Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]],
+    *,
+    window: tuple[int, int],
+    chips: ChipGrid,
+    halo: tuple[int, int],
+    trim: bool = True,
+) -> Match:
+    """Run a dense flow on one tile: fill its holes, solve, score, flag, and cut the halo off.
+
+    Parameters
+    ----------
+    solve : callable
+        Called with both images, float32, finite; returns the motion (d_row, d_col) in px.
+    window : (int, int)
+        Rows and columns of pixels each score is taken over, and about the reach of what fills a hole.
+    trim : bool
+        Leave out what lies beyond the edge of the images: most libraries treat a true edge better than any fill.
+    """
+    inside = _inhabited(reference.valid | secondary.valid) if trim else (slice(None), slice(None))
+    parts = [Tile(tile.values[inside], tile.valid[inside]) for tile in (reference, secondary)]
+    flow = np.full((2, *reference.valid.shape), np.nan, np.float32)
+    if min(parts[0].valid.shape) > 1:
+        flow[:, *inside] = solve(*fill_invalid(parts[0], parts[1], max(window) / 2))
+    return judge_flow(reference, secondary, (flow[0], flow[1]), window=window, chips=chips, halo=halo)
+
+
+def _inhabited(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Smallest window that holds everything valid."""
+    spans = []
+    for axis in (1, 0):
+        found = np.flatnonzero(valid.any(axis=axis))
+        spans.append(slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0))
+    return spans[0], spans[1]
 
 
 def fill_invalid(reference: Tile, secondary: Tile, reach: float) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -64,11 +104,12 @@ def judge_flow(
     """
     import cv2
 
-    d_row, d_col = (np.asarray(part, np.float32) for part in flow)
+    known = np.isfinite(flow[0]) & np.isfinite(flow[1])
+    d_row, d_col = (np.where(known, part, np.float32(0)).astype(np.float32) for part in flow)
     rows, cols = np.indices(d_row.shape, np.float32)
     pulled = cv2.remap(secondary.values, cols + d_col, rows + d_row, cv2.INTER_CUBIC)
     seen = cv2.remap(secondary.valid.astype(np.float32), cols + d_col, rows + d_row, cv2.INTER_LINEAR)
-    used = reference.valid & (seen > 0.9)
+    used = reference.valid & known & (seen > 0.9)
     share, score, flat = local_zncc(reference.values, pulled, used, window)
     flags = np.zeros(d_row.shape, np.uint16)
     flags[~used | (share < MIN_SHARE)] |= Flag.NO_DATA.bit

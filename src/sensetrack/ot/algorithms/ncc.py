@@ -1,42 +1,18 @@
-"""The registered algorithms and their parameters.
-
-Each converts what its library returns to the sign rule of the package (`sensetrack.ot.interfaces`) at the call,
-and nowhere else.
-"""
+"""Zero-mean normalised cross-correlation."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from sensetrack.errors import ConfigError, one_line
+from sensetrack.ot.algorithms.registry import register
 from sensetrack.ot.chips import ChipGrid
-from sensetrack.ot.flow import fill_invalid, judge_flow
 from sensetrack.ot.interfaces import Flag, Match, OTAlgorithm, Tile
 from sensetrack.ot.matching import match_chips
 from sensetrack.ot.parameters import PxPair, both
 from sensetrack.ot.peak import MARGIN, Peaks
-
-ALGORITHMS: dict[str, type[OTAlgorithm]] = {}
-"""Every registered algorithm by name."""
-
-A = TypeVar("A", bound=type[OTAlgorithm])
-
-
-def register(algorithm: A) -> A:
-    """Make an algorithm known to the command line, the configuration, the docs and the contract tests."""
-    ALGORITHMS[algorithm.name] = algorithm
-    return algorithm
-
-
-def get_algorithm(name: str) -> type[OTAlgorithm]:
-    """Look an algorithm up by name; an unknown name is an error that lists the known ones."""
-    if name.lower() not in ALGORITHMS:
-        message = f"there is no algorithm {one_line(name)!r}; there are {', '.join(sorted(ALGORITHMS))}"
-        raise ConfigError(message)
-    return ALGORITHMS[name.lower()]
 
 
 @register
@@ -130,67 +106,3 @@ def _covariance(peaks: Peaks, number: int) -> Any:
     clean = (determinant > 0) & (rr < 0)
     factor = np.where(clean, (1 - score**2) / (number * score) / np.where(clean, determinant, 1.0), np.nan)
     return np.stack([-cc * factor, -rr * factor, rc * factor], axis=-1)
-
-
-@register
-class OpenCVOpticalFlow(OTAlgorithm):
-    """Dense optical flow after Farneback (2003): an offset for every pixel from local quadratic fits.
-
-    Fast and smooth; for motions of a few pixels between images that look alike.
-    """
-
-    name: ClassVar[str] = "farneback"
-    library: ClassVar[str] = "OpenCV"
-    block: ClassVar[tuple[int, int]] = (1024, 1024)
-    min_score: ClassVar[float] = 0.6
-    """A flow follows noise to some degree: over its small windows chance reaches 0.5."""
-
-    flow: tuple[float, float] | None = Field(
-        None,
-        description="first guess of the offset everywhere, rows and columns",
-        json_schema_extra={"unit": "px"},
-    )
-    pyr_scale: float = Field(0.5, gt=0, lt=1, description="size of each pyramid level against the one below")
-    levels: int = Field(4, ge=1, le=12, description="pyramid levels; 1 = the image alone")
-    winsize: int = Field(16, ge=2, description="window the fits are averaged over", json_schema_extra={"unit": "px"})
-    iterations: int = Field(5, ge=1, description="iterations on each level")
-    poly_n: int = Field(
-        5, ge=3, le=15, description="neighbourhood of the quadratic fit", json_schema_extra={"unit": "px"}
-    )
-    poly_sigma: float = Field(
-        1.1, gt=0, description="Gaussian weight of that neighbourhood", json_schema_extra={"unit": "px"}
-    )
-    flags: int | None = Field(None, description="OpenCV flags: 256 = Gaussian window instead of a box")
-
-    @property
-    def support(self) -> tuple[int, int]:
-        """The averaging window."""
-        return self.winsize, self.winsize
-
-    @property
-    def halo(self) -> tuple[int, int]:
-        """The reach of window and fit on the coarsest level, in pixels of the image."""
-        reach = int(np.ceil((self.winsize + self.poly_n) * self.pyr_scale ** -(self.levels - 1)))
-        return reach, reach
-
-    def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
-        """Run OpenCV on one tile."""
-        import cv2
-
-        # OpenCV's regularisation is made for grey values 0..255: images scaled to 0..1 would not move at all.
-        first, second = (100 * part + 128 for part in fill_invalid(reference, secondary, self.winsize / 2))
-        guess: Any = None
-        flags = self.flags or 0
-        if self.flow is not None:
-            guess = np.empty((*first.shape, 2), np.float32)
-            guess[...] = self.flow[::-1]
-            flags |= cv2.OPTFLOW_USE_INITIAL_FLOW
-        out = cv2.calcOpticalFlowFarneback(
-            first, second, guess, self.pyr_scale, self.levels, self.winsize, self.iterations,
-            self.poly_n, self.poly_sigma, flags,
-        )  # fmt: skip
-        # OpenCV: motion as (columns, rows).
-        window = 2 * (self.winsize // 2) + 1
-        return judge_flow(
-            reference, secondary, (out[..., 1], out[..., 0]), window=(window, window), chips=chips, halo=self.halo
-        )
