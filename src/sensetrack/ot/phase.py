@@ -45,11 +45,11 @@ def phase_correlate(
     n, h, w = first.shape
     spectrum = np.conj(fft.rfft2(first)) * fft.rfft2(second)
     if normalise:
-        spectrum /= np.maximum(np.abs(spectrum), 100 * np.finfo(np.float32).eps)
+        spectrum *= 1 / np.maximum(np.abs(spectrum), 100 * np.finfo(np.float32).eps)
     surface = fft.irfft2(spectrum, s=(h, w))
     best = surface.reshape(n, h * w).argmax(axis=1)
     peak = np.take_along_axis(surface.reshape(n, h * w), best[:, None], axis=1)[:, 0]
-    snr = peak / np.maximum(np.abs(surface).mean(axis=(1, 2)), 1e-12)
+    snr = peak / np.maximum(np.abs(surface, out=surface).mean(axis=(1, 2)), 1e-12)
     d_row, d_col = (part.astype(float) for part in np.unravel_index(best, (h, w)))
     d_row[d_row > h // 2] -= h
     d_col[d_col > w // 2] -= w
@@ -69,13 +69,37 @@ def _refine(
     reach = int(np.ceil(1.5 * (factor if factor <= 2 * _COARSE else factor / _COARSE)) // 2)
     steps = np.arange(-reach, reach + 1) / factor
     rows, cols = fft.fftfreq(shape[0]), fft.rfftfreq(shape[1])
-
-    def waves(shift: NDArray[Any], frequency: NDArray[Any]) -> NDArray[np.complex64]:
-        return np.exp(2j * np.pi * np.multiply.outer(shift, frequency)).astype(np.complex64)
-
     # Each spectrum is turned to its own peak; then the products are the same for all.
-    here = spectrum * waves(d_row, rows)[:, :, None] * waves(d_col, cols)[:, None, :]
-    by_col = here @ waves(steps, cols).T
-    near = np.real(waves(steps, rows) @ by_col)
+    here = spectrum * _waves(d_row, rows)[:, :, None]
+    here *= _waves(d_col, cols)[:, None, :]
+    near = _near_peak(here, _waves(steps, rows), _waves(steps, cols))
     i, j = np.unravel_index(near.reshape(len(near), -1).argmax(axis=1), near.shape[1:])
     return d_row + steps[i], d_col + steps[j]
+
+
+def _waves(shift: NDArray[Any], frequency: NDArray[Any]) -> NDArray[np.complex64]:
+    return np.asarray(np.exp(2j * np.pi * np.multiply.outer(shift, frequency)), np.complex64)
+
+
+def _near_peak(
+    spectrum: NDArray[np.complex64], by_row: NDArray[np.complex64], by_col: NDArray[np.complex64]
+) -> NDArray[np.float32]:
+    """Real part of by_row @ spectrum @ by_col.T for every spectrum, (n, steps, steps).
+
+    As two products of real matrices, each for all windows at once: stacks of small complex ones are many times
+    slower in some builds of BLAS.
+    """
+    n, h, _ = spectrum.shape
+    size = len(by_col)
+    turn = np.stack(
+        [
+            np.concatenate([by_col.real, by_col.imag]),  # what a real part gives to real and imaginary part
+            np.concatenate([-by_col.imag, by_col.real]),
+        ],
+        axis=-1,
+    )  # (2 steps, frequencies, 2), as the memory of a complex array
+    across = spectrum.view(np.float32).reshape(n * h, -1) @ turn.reshape(2 * size, -1).T
+    lines = np.ascontiguousarray(across.reshape(n, h, 2 * size).transpose(1, 0, 2)).reshape(h, -1)
+    down = (np.concatenate([by_row.real, by_row.imag]) @ lines).reshape(2 * size, n, 2 * size)
+    near = down[:size, :, :size] - down[size:, :, size:]
+    return np.ascontiguousarray(near.transpose(1, 0, 2))

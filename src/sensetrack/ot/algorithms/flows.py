@@ -116,7 +116,7 @@ class SkiOpticalFlowILK(OTAlgorithm):
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         from skimage.registration import optical_flow_ilk
 
-        d_row, d_col = optical_flow_ilk(
+        d_row, d_col = optical_flow_ilk(  # type: ignore[no-untyped-call]
             first,
             second,
             radius=self.radius,
@@ -167,7 +167,7 @@ class SkiOpticalFlowTVL1(OTAlgorithm):
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         from skimage.registration import optical_flow_tvl1
 
-        d_row, d_col = optical_flow_tvl1(
+        d_row, d_col = optical_flow_tvl1(  # type: ignore[no-untyped-call]
             first,
             second,
             attachment=self.attachment,

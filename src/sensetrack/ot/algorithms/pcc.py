@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from sensetrack.ot.algorithms.registry import register
-from sensetrack.ot.chips import ChipGrid, stepped_rolling_window
+from sensetrack.ot.chips import ChipGrid, Windows, stepped_rolling_window
 from sensetrack.ot.correlation import FLAT
 from sensetrack.ot.interfaces import Flag, Match, OTAlgorithm, Tile
 from sensetrack.ot.parameters import PxPair, both
@@ -17,7 +17,7 @@ from sensetrack.ot.phase import phase_correlate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_AT_ONCE = 2**20
+_AT_ONCE = 2**18
 """Pixels of windows that are transformed together: enough to be quick, small enough for a cache."""
 _INTERPOLATION = 4
 """Pixels that cubic interpolation needs around a window."""
@@ -73,103 +73,133 @@ class SkiPCC_Vector(OTAlgorithm):  # noqa: N801  the name scripts know
         return ChipGrid(shape, self.winsize, self.step_size)
 
     def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
-        """Correlate the windows of a tile, some hundreds at a time."""
+        """Correlate the windows of a tile, some dozens at a time."""
         inner = tuple(slice(halo, halo + size) for halo, size in zip(self.halo, chips.image, strict=True))
-        windows = [
-            stepped_rolling_window(part[inner], self.winsize, self.step_size)[0]
-            for part in (reference.values, reference.valid, secondary.values, secondary.valid)
-        ]
+        windows = [self._windows(tile, inner) for tile in (reference, secondary)]
         i, j = np.indices(chips.shape)
         corners = np.stack([self.halo[0] + i * self.step_size[0], self.halo[1] + j * self.step_size[1]], -1)
         corners = corners.reshape(-1, 2)
         number = max(1, _AT_ONCE // (self.winsize[0] * self.winsize[1]))
-        some = [slice(k, k + number) for k in range(0, len(corners), number)]
-        parts = [self._some([part[k] for part in windows], secondary, corners[k]) for k in some]
+        parts = []
+        for k in (slice(start, start + number) for start in range(0, len(corners), number)):
+            first, second = (_Centred(values[k], None if valid is None else valid[k]) for values, valid in windows)
+            parts.append(self._some(first, second, secondary, corners[k]))
         return Match(*(np.concatenate(layer).reshape(chips.shape) for layer in zip(*parts, strict=True)))
 
+    def _windows(self, tile: Tile, inner: tuple[slice, ...]) -> tuple[Windows, Windows | None]:
+        """Windows of the values and of the validity; None where everything is valid."""
+        parts = (stepped_rolling_window(part[inner], self.winsize, self.step_size)[0] for part in tile)
+        values, valid = parts
+        return values, None if tile.valid[inner].all() else valid
+
     def _some(
-        self, windows: list[NDArray[Any]], secondary: Tile, corners: NDArray[np.intp]
+        self, first: _Centred, second: _Centred, secondary: Tile, corners: NDArray[np.intp]
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint16], NDArray[Any], NDArray[Any]]:
-        """Match some windows: (n, h, w) of reference, its validity, secondary, its validity, and where they start."""
+        """Offsets, flags, score and SNR of some windows that start at `corners` of the tile."""
         flags = np.zeros(len(corners), np.uint16)
-        for values, valid in (windows[:2], windows[2:]):
-            _, share, power = _centred(values, valid)
-            flags[share < self.min_valid] |= Flag.NO_DATA.bit
-            flags[(share >= self.min_valid) & (power <= FLAT)] |= Flag.LOW_TEXTURE.bit
-        offsets, snr = self._correlate(windows)
+        for part in (first, second):
+            flags[part.share < self.min_valid] |= Flag.NO_DATA.bit
+            flags[(part.share >= self.min_valid) & (part.power <= FLAT)] |= Flag.LOW_TEXTURE.bit
+        offsets, snr = self._correlate(first, second)
+        limit = 2 * np.array(self.reach)
         for _ in range(self.passes - 1):
-            whole = np.clip(np.round(offsets), -np.array(self.reach) * 2, np.array(self.reach) * 2).astype(int)
-            moved = _cut(secondary, corners + whole, self.winsize)
-            offsets, snr = self._correlate([*windows[:2], *moved])
-            offsets = np.clip(whole + offsets, -np.array(self.reach) * 2, np.array(self.reach) * 2)
-        score = _scores(windows[0], windows[1], secondary, corners + offsets, self.min_valid / 2)
+            whole = np.clip(np.round(offsets), -limit, limit).astype(int)
+            offsets, snr = self._correlate(first, _Centred(*_cut(secondary, corners + whole, self.winsize)))
+            offsets = np.clip(whole + offsets, -limit, limit)
+        score = _scores(first, secondary, corners + offsets, self.min_valid / 2)
         flags[(flags == 0) & np.isnan(score)] |= Flag.NO_DATA.bit
         d_row, d_col, score, snr = (np.where(flags > 0, np.nan, layer) for layer in (*offsets.T, score, snr))
         return d_row, d_col, flags, score, snr
 
-    def _correlate(self, windows: list[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(n, 2) offsets and (n,) SNR of windows as in `_some`."""
-        parts = [_centred(values, valid)[0] for values, valid in (windows[:2], windows[2:])]
+    def _correlate(self, first: _Centred, second: _Centred) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(n, 2) offsets and (n,) SNR of windows."""
+        parts = first.values, second.values
         if self.taper:
-            parts = [part * self._weights() for part in parts]
-        d_row, d_col, snr = phase_correlate(parts[0], parts[1], normalise=self.phase_norm, upsample=self.upsmp_fac)
+            weights = np.outer(*(np.hanning(size + 2)[1:-1] for size in self.winsize)).astype(np.float32)
+            parts = parts[0] * weights, parts[1] * weights
+        d_row, d_col, snr = phase_correlate(*parts, normalise=self.phase_norm, upsample=self.upsmp_fac)
         return np.stack([d_row, d_col], -1), snr
 
-    def _weights(self) -> NDArray[np.float32]:
-        """Hann window that does not reach 0 at the rim."""
-        return np.outer(*(np.hanning(size + 2)[1:-1] for size in self.winsize)).astype(np.float32)
+
+class _Centred:
+    """Windows without their mean, 0 where not valid."""
+
+    def __init__(self, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> None:
+        self.valid = valid
+        mean = values.mean(axis=(1, 2), dtype=np.float32)  # of tiles that are 0 where not valid
+        if valid is None:
+            self.share = np.ones(len(values))
+            self.values = values - mean[:, None, None]
+        else:
+            self.share = valid.mean(axis=(1, 2))
+            mean = mean / np.maximum(self.share, 1e-6).astype(np.float32)
+            self.values = np.where(valid, values - mean[:, None, None], np.float32(0))
+        self.power = self.dot(self)
+
+    def dot(self, other: _Centred) -> NDArray[Any]:
+        """Mean product of the valid pixels of each pair of windows."""
+        total = np.einsum("nij,nij->n", self.values, other.values)
+        return np.asarray(total / np.maximum(self.share * self.values[0].size, 1))
 
 
-def _centred(values: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any]]:
-    """Windows without their mean, 0 where not valid; share of valid pixels; variance."""
-    if valid.all():
-        share = np.ones(len(values))
-        part = values - values.mean(axis=(1, 2), keepdims=True)
-    else:
-        share = valid.mean(axis=(1, 2))
-        mean = np.where(valid, values, 0).mean(axis=(1, 2)) / np.maximum(share, 1e-6)
-        part = np.where(valid, values - mean[:, None, None], 0).astype(np.float32)
-    power = np.einsum("nij,nij->n", part, part) / (share * part[0].size + 1e-6)
-    return part, share, power
+def _cut(
+    tile: Tile, corners: NDArray[np.intp], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Windows of a tile, (n, h, w), that start at any pixels, and their validity; None where all is valid."""
+    rows, cols = corners.T
+    values, valid = (np.lib.stride_tricks.sliding_window_view(part, size) for part in tile)
+    return values[rows, cols], None if tile.valid.all() else valid[rows, cols]
 
 
-def _cut(tile: Tile, corners: NDArray[np.intp], size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Windows of a tile, (n, h, w), that start at any pixels, and their validity."""
-    rows = corners[:, 0, None, None] + np.arange(size[0])[:, None]
-    cols = corners[:, 1, None, None] + np.arange(size[1])
-    return tile.values[rows, cols], tile.valid[rows, cols]
-
-
-def _scores(
-    windows: NDArray[Any], valid: NDArray[np.bool_], secondary: Tile, places: NDArray[Any], min_valid: float
-) -> NDArray[Any]:
+def _scores(first: _Centred, secondary: Tile, places: NDArray[Any], min_valid: float) -> NDArray[Any]:
     """Zero-mean normalised correlation of windows with where they went, over pixels valid in both; NaN = too few.
 
     The height of the peak itself says little: after phase normalisation it is nearly the same for a match and for
     noise, and what has moved out of the window lowers it.
     """
-    there, used = np.empty(windows.shape, np.float32), valid
-    for window, place in zip(there, places, strict=True):
-        _pull(secondary.values, place, window)
-    if not (valid.all() and secondary.valid.all()):
-        seen = np.empty(windows.shape, np.float32)
-        for window, place in zip(seen, places, strict=True):
-            _pull(secondary.valid.astype(np.float32), place, window)
-        used = valid & (seen > 0.99)
-    first, share, power = _centred(windows, used)
-    second, _, other = _centred(there, used)
-    product = np.einsum("nij,nij->n", first, second) / (share * first[0].size + 1e-6)
-    scale = np.sqrt(power * other)
-    score = np.where(scale > FLAT, product / np.maximum(scale, FLAT), 0.0)
-    return np.where(share >= min_valid, np.clip(score, -1, 1), np.nan)
+    there, seen = _cut_between(secondary, places, first.values.shape[1:])
+    reference, second = first, _Centred(there, None)
+    if seen is not None or first.valid is not None:
+        used = np.asarray(True if seen is None else seen) & (True if first.valid is None else first.valid)
+        # Where pixels drop out, the means are those of the others.
+        reference, second = (_Centred(np.where(used, part, np.float32(0)), used) for part in (first.values, there))
+    scale = np.sqrt(reference.power * second.power)
+    score = np.where(scale > FLAT, reference.dot(second) / np.maximum(scale, FLAT), 0.0)
+    return np.where(second.share >= min_valid, np.clip(score, -1, 1), np.nan)
 
 
-def _pull(image: NDArray[np.float32], place: NDArray[Any], out: NDArray[np.float32]) -> None:
-    """Fill `out` with the window of an image whose first pixel lies at `place`, between pixels."""
+def _cut_between(
+    tile: Tile, places: NDArray[Any], shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Windows of a tile that start between pixels, by cubic convolution (Keys 1981).
+
+    Valid is what all 16 pixels around are (whole shifts: the pixel); None where that is everything.
+    """
     import cv2
 
-    h, w = out.shape
-    top, left = (int(np.floor(edge)) - 1 for edge in place)
-    area = image[max(top, 0) : top + h + 3, max(left, 0) : left + w + 3]
-    to = np.array([[1, 0, place[1] - max(left, 0)], [0, 1, place[0] - max(top, 0)]])
-    cv2.warpAffine(area, to, (w, h), dst=out, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+    h, w = shape
+    corners = np.floor(places).astype(int)
+    if (corners == places).all():
+        return _cut(tile, corners, (h, w))
+    weights = _cubic(places - corners)
+    out = np.empty((len(places), h, w), np.float32)
+    valid = None if tile.valid.all() else np.ones(out.shape, bool)
+    for k, ((top, left), (by_row, by_col)) in enumerate(zip(corners.tolist(), weights, strict=True)):
+        area = slice(top - 1, top + h + 2), slice(left - 1, left + w + 2)
+        out[k] = cv2.sepFilter2D(tile.values[area], cv2.CV_32F, by_col, by_row, anchor=(1, 1))[1:-2, 1:-2]
+        if valid is not None and not (inside := tile.valid[area]).all():
+            valid[k] = cv2.erode(inside.astype(np.uint8), np.ones((4, 4), np.uint8), anchor=(1, 1))[1:-2, 1:-2] > 0
+    return out, valid
+
+
+def _cubic(t: NDArray[Any]) -> NDArray[np.float64]:
+    """Weights of the pixels at -1, 0, 1 and 2 for places t between the middle two; one more axis, of 4."""
+    return np.stack(
+        [
+            ((2 - t) * t - 1) * t / 2,
+            ((3 * t - 5) * t * t + 2) / 2,
+            ((4 - 3 * t) * t + 1) * t / 2,
+            (t - 1) * t * t / 2,
+        ],
+        axis=-1,
+    )
