@@ -18,7 +18,7 @@ from conftest import read_tif, write_tif
 from sensetrack import Image, ImagePair, TrackConfig, run_track, track
 from sensetrack.errors import ConfigError, InputError, NoMatchError
 from sensetrack.files.raster import open_raster
-from sensetrack.products.layers import TRACK_FILES
+from sensetrack.products.formats import files_of
 from truth import TALL, UTM, make_pair, uniform
 
 SMALL = {"chip": 32, "step": 8, "search": 8}
@@ -138,7 +138,7 @@ def stable(tmp_path):
 def test_the_whole_product(tmp_path, pair_files):
     out = tmp_path / "out"
     record = run_track(*pair_files, out, small(reference_date="2024-06-01", secondary_date="2024-06-11"))
-    assert sorted(path.name for path in out.iterdir()) == sorted(TRACK_FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(files_of(["cog"]))
     with rasterio.open(out / "displacement.tif") as file:
         assert file.descriptions == ("dx", "dy", "magnitude")
         assert file.units == ("m", "m", "m")
@@ -204,7 +204,8 @@ def test_photos_give_pixels(tmp_path, scene):
     files = [write_tif(tmp_path / f"{i}.tif", part.astype(np.float32), None, None) for i, part in enumerate(scene)]
     record = run_track(*files, tmp_path / "o", small())
     names = {path.name for path in (tmp_path / "o").iterdir()}
-    assert names == set(TRACK_FILES) - {"displacement.tif", "velocity.tif"}
+    missing = {f"{name}.{suffix}" for name in ("displacement", "velocity") for suffix in ("tif", "qml")}
+    assert names == set(files_of(["cog"])) - missing
     assert record["grid"]["unit"] == "px"
     assert record["warnings"] == [f"{files[0]}: no georeference, results stay in pixels"]
     quality = open_raster(tmp_path / "o" / "quality.tif")

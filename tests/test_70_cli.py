@@ -202,9 +202,11 @@ def test_the_options_of_track_are_its_settings(cli, monkeypatch):
     for name, field in TrackConfig.model_fields.items():
         if name == "parameters":
             continue
-        line = next(line for line in text.splitlines() if f"--{name.replace('_', '-')} " in line)
+        option = {"formats": "format"}.get(name, name).replace("_", "-")
+        line = next(line for line in text.splitlines() if f"--{option} " in line)
         if field.default is not None and not isinstance(field.default, bool):
             shown = line.split("[default: ")[1].split("]")[0].split(",")[0]
-            assert type(field.default)(shown) == field.default, name
+            default = field.default[0] if isinstance(field.default, tuple) else field.default
+            assert type(default)(shown) == default, name
     for name in ALGORITHMS:
         assert f"{name}: {ALGORITHMS[name].min_score:g}" in text

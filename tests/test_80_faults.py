@@ -121,7 +121,7 @@ def follow(cli, reference, secondary, *options, out: Path | None = None, small=S
     assert result.code == 0, result.err
     assert "RuntimeWarning" not in result.err
     assert {name: value for name, value in tree(around).items() if not name.startswith(folder.name)} == kept
-    names = {path.name for path in folder.iterdir()} - {"velocity.tif", "displacement.tif"}
+    names = {path.name for path in folder.iterdir() if path.suffix != ".qml"} - {"velocity.tif", "displacement.tif"}
     assert names == FILES
     return Product(folder, result)
 

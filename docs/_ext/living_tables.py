@@ -33,6 +33,7 @@ FLAG_MEANING = {
     "SHADOW": "radar or cast shadow",
     "CLOUD": "cloud",
     "SNOW": "snow",
+    "INCONSISTENT": "tracked back, the post does not return to where it started (dense flows)",
 }
 
 

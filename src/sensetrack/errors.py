@@ -124,5 +124,9 @@ class ResampledWarning(SenseTrackWarning):
     """The secondary was warped onto the grid of the reference."""
 
 
+class ComponentWarning(SenseTrackWarning):
+    """A band that was chosen is one component of complex data, not an amplitude."""
+
+
 class NothingMatchedWarning(SenseTrackWarning):
     """Not one post passed every test."""

@@ -58,6 +58,12 @@ def track(
     nodata: Annotated[
         float | None, Parameter(group=MATCHING, help="Value without measurement; overrides the files.")
     ] = None,
+    coregister: Annotated[
+        Literal["none", "shift", "similarity", "affine"] | None,
+        Parameter(
+            group=MATCHING, help="Bring the secondary onto the reference by what both show, first. [default: none]"
+        ),
+    ] = None,
     gross: Annotated[
         str | None,
         Parameter(
@@ -110,6 +116,12 @@ def track(
         int | None,
         Parameter(group=TRUST, help="Largest common grid that is accepted, px. [default: 1000000000]"),
     ] = None,
+    format_: Annotated[
+        str | None,
+        Parameter(
+            name="--format", help="What to write: cog, netcdf, gpkg, shp, png, or several as a,b. [default: cog]"
+        ),
+    ] = None,
     config: Annotated[
         Path | None, Parameter(help="YAML or JSON with any of these settings; run.json repeats a run.")
     ] = None,
@@ -123,7 +135,8 @@ def track(
     """Measure how the ground moved between two scenes and write the whole product.
 
     Writes displacement.tif (dx east, dy north, magnitude; m), offsets.tif (d_row, d_col; px), quality.tif,
-    flags.tif, quicklook.png and run.json, and velocity.tif (m/day) where both dates are known.
+    flags.tif, quicklook.png and run.json, and velocity.tif (m/day) where both dates are known. With --format
+    also, or instead of the .tif: displacement.nc, offsets.gpkg, offsets.shp, pictures of the motion.
     """
     from sensetrack.workflow.config import TrackConfig
     from sensetrack.workflow.pipeline import run_track
@@ -138,6 +151,7 @@ def track(
         "preprocess": preprocess,
         "band": band,
         "nodata": nodata,
+        "coregister": coregister,
         "gross": gross if gross in (None, "auto", "none") else tuple(str(gross).split(",")),
         "warp": warp,
         "stable_ground": stable_ground,
@@ -151,6 +165,7 @@ def track(
         "outlier_threshold": outlier_threshold,
         "outlier_noise": outlier_noise,
         "max_pixels": max_pixels,
+        "formats": format_,
     }
     settings = TrackConfig.from_file(config, **values) if config else TrackConfig.from_dict(values)
     with progress("matching", quiet=quiet) as advance:
@@ -188,6 +203,13 @@ def _summary(record: dict[str, Any], output: Path) -> None:
     if numbers.get("median_displacement_m", [None])[0] is not None:
         dx, dy = numbers["median_displacement_m"]
         echo(f"median motion   dx {dx:+.2f} m, dy {dy:+.2f} m; largest {numbers['largest_magnitude_m']:.1f} m")
+    if record["coregistration"]:
+        echo(
+            "co-registration turned {rotation:+.3f} deg, scale {scale:.5f}, shift {shift[0]:+.2f} rows, "
+            "{shift[1]:+.2f} columns px; residual NMAD {nmad[0]:.3f}, {nmad[1]:.3f} px".format_map(
+                record["coregistration"]
+            )
+        )
     if record["bias"]:
         bias = record["bias"]
         echo(

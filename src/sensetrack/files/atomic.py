@@ -39,7 +39,7 @@ def output_folder(
     folder : path-like
         Made where it does not exist.
     names : iterable of str
-        The files that may be written.
+        The files that may be written; an error names the first of them that is in the way.
     overwrite : bool
         Replace files of these names; otherwise one that exists is an error.
     inputs : iterable of Path
@@ -63,14 +63,14 @@ def output_folder(
     except OSError as error:
         raise OutputError(f"cannot be written to ({error.strerror})", path=folder) from error
     try:
-        _refuse(target, wanted := set(names), {os.path.realpath(path) for path in inputs}, overwrite=overwrite)
+        _refuse(target, wanted := tuple(names), {os.path.realpath(path) for path in inputs}, overwrite=overwrite)
         yield part
         try:
             written = sorted(part.iterdir())
             for file in written:
                 os.replace(file, target / file.name)  # noqa: PTH105  the atomic one
             # What an older run wrote and this one did not would be taken for a part of this product.
-            for name in wanted - {file.name for file in written}:
+            for name in set(wanted) - {file.name for file in written}:
                 (target / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot be written ({error.strerror})", path=target) from error
@@ -92,8 +92,8 @@ def _sweep(target: Path) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _refuse(target: Path, names: set[str], inputs: set[str], *, overwrite: bool) -> None:
-    present = sorted(name for name in names if (target / name).exists())
+def _refuse(target: Path, names: tuple[str, ...], inputs: set[str], *, overwrite: bool) -> None:
+    present = [name for name in names if (target / name).exists()]
     if present and not overwrite:
         raise ConfigError("exists already", path=target / present[0], advice="choose another folder or say --overwrite")
     for name in present:

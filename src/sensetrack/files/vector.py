@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
 from scipy import ndimage
 
-from sensetrack.errors import InputError, NoOverlapError
+from sensetrack.errors import InputError, NoOverlapError, OutputError
+from sensetrack.files.places import in_one_piece, pixels_on, shapes_on
 from sensetrack.files.raster import BandSource, open_raster
 from sensetrack.files.safe import RASTERS, VECTORS, identify
-from sensetrack.files.warp import pixels_of
 from sensetrack.grid import Grid
+from sensetrack.ot.frames import offsets_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +50,8 @@ def read_polygons(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"must hold polygons, instead got {found}", path=path)
     if not np.isfinite(frame.geometry.total_bounds).all() or np.abs(frame.geometry.total_bounds).max() > 1e12:
         raise InputError("must hold finite coordinates", path=path)
+    if frame.crs.is_geographic:
+        frame = frame.set_geometry(in_one_piece(np.asarray(frame.geometry.array), frame.crs), crs=frame.crs)
     if not frame.geometry.is_valid.all():
         frame = frame.set_geometry(frame.geometry.make_valid())
     if not np.any(shapely.area(np.asarray(frame.geometry.array)) > 0):
@@ -90,15 +95,37 @@ def area_at_posts(
     return np.asarray(share[np.minimum(rows, shape[0] - 1)][:, np.minimum(cols, shape[1] - 1)])
 
 
-def extent_of(path: str | os.PathLike[str]) -> Grid | None:
-    """Return the extent of an area as a grid of one cell (a mask: its own); None for a mask without georeference."""
+@dataclass(frozen=True, eq=False)
+class PolygonExtent:
+    """Polygons to crop images to; where they are is asked in pixels, since longitudes have no bounds at 180 degrees."""
+
+    path: str
+    frame: Any
+    """GeoDataFrame of valid polygons."""
+
+    def on(self, grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(row, col), in pixel corners of a grid, of the outline of what lies on the grid and near it."""
+        import shapely
+
+        col, row = shapely.get_coordinates(self.shapes(grid)).T
+        return row, col
+
+    def shapes(self, grid: Grid) -> NDArray[np.object_]:
+        """Polygons in pixel corners of a grid, x = column and y = row, as far as they lie on the grid and near it."""
+        try:
+            return shapes_on(self.frame.geometry.array, self.frame.crs, grid)
+        except InputError as error:
+            error.path = error.path or self.path
+            raise
+
+
+def extent_of(path: str | os.PathLike[str]) -> Grid | PolygonExtent | None:
+    """Return the extent of an area: that of its polygons, or the grid of a mask; None for one without georeference."""
     kind = identify(os.fspath(path).partition("|")[0], RASTERS | VECTORS)[1]
     if kind in RASTERS.values():
         grid = open_raster(path).grid
         return grid if grid.georeferenced else None
-    frame = read_polygons(path)
-    left, bottom, right, top = (float(edge) for edge in frame.total_bounds)
-    return Grid((1, 1), Affine(right - left, 0, left, 0, bottom - top, top), frame.crs)
+    return PolygonExtent(os.fspath(path), read_polygons(path))
 
 
 def _polygon_area(
@@ -108,9 +135,10 @@ def _polygon_area(
 
     if not images.georeferenced:
         raise InputError("polygons need images with a georeference", path=path, advice="give a mask of equal size")
-    cells = images.posts((cell[0] / 2, cell[1] / 2), cell, shape)
-    frame = read_polygons(path).to_crs(images.crs)
-    burnt = rasterize(list(frame.geometry), out_shape=shape, transform=cells.transform, dtype="uint8")
+    found = PolygonExtent(os.fspath(path), read_polygons(path)).shapes(images)
+    if not found.size:
+        return np.zeros(shape, bool)
+    burnt = rasterize(list(found), out_shape=shape, transform=Affine.scale(cell[1], cell[0]), dtype="uint8")
     return np.asarray(burnt) > 0
 
 
@@ -123,7 +151,7 @@ def _raster_area(
     i, j = np.indices(shape)
     row, col = (i + 0.5) * cell[0], (j + 0.5) * cell[1]
     if images.georeferenced:
-        row, col = pixels_of(mask.grid, images.crs)(*images.xy(row - 0.5, col - 0.5))
+        row, col = pixels_on(mask.grid, images.crs)(*images.xy(row - 0.5, col - 0.5))
     elif mask.grid.shape != images.shape:
         message = f"a mask must have the size of the images, {images.shape}, instead got {mask.grid.shape}"
         raise InputError(message, path=path)
@@ -148,3 +176,44 @@ def write_outline(path: Path, inside: NDArray[np.bool_], grid: Grid) -> None:
     found = shapes(inside.astype(np.uint8), mask=inside, transform=grid.transform)
     outline = geopandas.GeoSeries([shapely.geometry.shape(geometry) for geometry, _ in found], crs=grid.crs)
     outline.to_frame("geometry").to_file(path, driver="GPKG", layer=path.stem)
+
+
+_BLOCK = 200_000
+"""Posts that are turned into points at once; bounds the memory."""
+_LAYER = "offsets"
+_SHORT = {"sigma_d_row": "sig_d_row", "sigma_d_col": "sig_d_col"}
+"""Names of columns for Shapefiles, which cut them after 10 characters; all others are short enough."""
+
+
+def write_points(path: Path, field: OffsetField, driver: str) -> None:
+    """Write every post of a field as a point, with the columns of `OffsetField.to_geodataframe`.
+
+    The points are written block by block, so that memory does not grow with the field.
+
+    Parameters
+    ----------
+    path : Path
+        Must not exist. A GeoPackage has them in the layer "offsets".
+    field : OffsetField
+    driver : {"GPKG", "ESRI Shapefile"}
+    """
+    import pyogrio
+
+    rows, cols = field.grid.shape
+    block = max(1, _BLOCK // max(cols, 1))
+    shapefile = driver == "ESRI Shapefile"
+    layer = path.stem if shapefile else _LAYER
+    try:
+        with warnings.catch_warnings():
+            # Said of points without a CRS, and of numbers that lose their last digits in a Shapefile: both are meant.
+            warnings.simplefilter("ignore")
+            for top in range(0, rows, block):
+                frame = offsets_frame(field, slice(top, min(top + block, rows)))
+                if shapefile:  # whose logical values many programs read as text
+                    frame = frame.rename(columns=_SHORT).astype({"good": np.int32})
+                frame.to_file(path, driver=driver, layer=layer, mode="a" if top else "w", engine="pyogrio")
+            written = pyogrio.read_info(path, layer=layer)["features"]
+    except (RuntimeError, OSError) as error:  # the former is the base of pyogrio's errors
+        raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
+    if written != rows * cols:
+        raise OutputError("is not what was written", path=path)

@@ -1,4 +1,4 @@
-"""Bring a raster onto another grid, tile by tile, resampled once."""
+"""Bring a raster onto another grid, tile by tile, resampled once: where its pixels are on the map."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from sensetrack.errors import GridMismatchError, InputError
 from sensetrack.grid import Grid, apply, as_crs, crs_name, same_crs
+from sensetrack.ot.resample import Resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     ToPixels = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 
-_NODE = 16
-"""Spacing, px, of the lattice on which coordinates are computed; between its nodes they are interpolated."""
-_SPLINE_HALO = 12
-"""Pixels after which a sample no longer matters to a cubic spline (weight below 1e-6)."""
 _NICE = np.array([1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10])
 
 
@@ -136,11 +132,8 @@ def pixels_of(grid: Grid, crs: Any) -> ToPixels:
     return to_pixels
 
 
-class Warped:
-    """A raster seen on another grid; pixels are resampled with a cubic spline when they are read, once.
-
-    A pixel is valid only where all four source pixels around it are. Where the source is finer than the grid,
-    it is smoothed first, so that detail the grid cannot hold does not alias into false texture.
+class Warped(Resampled):
+    """A raster seen on the grid of another map; see `sensetrack.ot.resample.Resampled`.
 
     Parameters
     ----------
@@ -151,63 +144,10 @@ class Warped:
     grid : Grid
     """
 
-    dtype = np.dtype(np.float32)
-
     def __init__(self, source: Any, to_pixels: ToPixels, grid: Grid) -> None:
-        self.source, self.to_pixels, self.grid, self.shape = source, to_pixels, grid, grid.shape
+        def places(row: NDArray[Any], col: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+            row, col = to_pixels(*grid.xy(row, col))
+            return row - 0.5, col - 0.5
 
-    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.float32]:
-        rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
-        row, col = self._coordinates(rows, cols)
-        ratio = np.array([_finest(row), _finest(col)])  # source px per px of the grid
-        sigma = 0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)) * (ratio > 1.2)
-        halo = _SPLINE_HALO + np.ceil(4 * sigma).astype(int)
-        out = np.full(row.shape, np.nan, np.float32)
-        top, bottom = _reach(row, halo[0], self.source.shape[0])
-        left, right = _reach(col, halo[1], self.source.shape[1])
-        if top >= bottom or left >= right:
-            return out
-        pixels = np.asarray(self.source[top:bottom, left:right], np.float64)
-        valid = np.isfinite(pixels)
-        if not valid.any():
-            return out
-        if not valid.all():
-            nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-            pixels = pixels[tuple(nearest)]
-        if sigma.any():
-            pixels = ndimage.gaussian_filter(pixels, sigma, mode="nearest")
-        places = np.stack([row - top, col - left])
-        share = ndimage.map_coordinates(valid.astype(np.float32), places, order=1, cval=0.0, mode="constant")
-        values = ndimage.map_coordinates(pixels, places, order=3, mode="nearest")
-        usable = share > 0.999
-        out[usable] = values[usable]
-        return out
-
-    def _coordinates(self, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(row, col) of the source, in pixel centres, for every pixel of a window."""
-        node_rows, node_cols = _nodes(rows), _nodes(cols)
-        x, y = self.grid.xy(*np.meshgrid(node_rows, node_cols, indexing="ij"))
-        at = np.meshgrid(
-            (np.arange(rows.start, rows.stop) - rows.start) / _NODE,
-            (np.arange(cols.start, cols.stop) - cols.start) / _NODE,
-            indexing="ij",
-        )
-        row, col = (ndimage.map_coordinates(part - 0.5, at, order=1, mode="nearest") for part in self.to_pixels(x, y))
-        return row, col
-
-
-def _nodes(window: slice) -> NDArray[Any]:
-    return np.arange(window.start, window.stop + _NODE, _NODE, dtype=float)
-
-
-def _finest(place: NDArray[Any]) -> float:
-    """How many source pixels one pixel spans: the larger of the two directions, in the middle."""
-    steps = [np.abs(np.diff(place, axis=axis)) for axis in (0, 1) if place.shape[axis] > 1]
-    return max((float(np.median(step)) for step in steps), default=1.0)
-
-
-def _reach(place: NDArray[Any], halo: int, size: int) -> tuple[int, int]:
-    low, high = np.nanmin(place), np.nanmax(place)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return 0, 0
-    return max(int(low) - halo, 0), min(int(high) + halo + 2, size)
+        super().__init__(source, places, grid.shape)
+        self.to_pixels, self.grid = to_pixels, grid

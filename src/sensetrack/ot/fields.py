@@ -12,6 +12,7 @@ import numpy as np
 from sensetrack.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray
     from numpy.typing import NDArray
 
     from sensetrack.grid import Grid
@@ -31,6 +32,7 @@ class Flag(IntFlag):
     SHADOW = 256
     CLOUD = 512
     SNOW = 1024
+    INCONSISTENT = 2048
 
     @property
     def bit(self) -> np.uint16:
@@ -134,6 +136,45 @@ class OffsetField(_MapFields):
             self.flags, self.grid, dt,
         )  # fmt: skip
 
+    def to_geodataframe(self) -> Any:
+        """Return the posts as points, one row each, flagged ones included.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            In the CRS of the grid; without georeference points at (col, -row) in px and no CRS, which is where
+            QGIS shows such an image. NaN where not measured or not known. Columns:
+
+            - ``row, col``: the post in the images, px, in pixel corners
+            - ``d_row, d_col``: the offset, px
+            - ``dx, dy``: ground metres along +x and +y of the CRS; only with georeference
+            - ``RSHIFT, CSHIFT``: the motion down the rows and along the columns, ground metres (px without
+              georeference); ``L2``: the length of the displacement, in the same unit
+            - ``NRMS``: sqrt(1 - max(score, 0)^2), unitless: the part of a chip that its match does not explain;
+              0 = perfect, 1 = noise
+            - ``score, snr, peak_ratio``: as in the field
+            - ``sigma_dx, sigma_dy``: standard errors, m; without georeference ``sigma_d_row, sigma_d_col``, px
+            - ``flags``: bits of `Flag`; ``good``: True where there is none
+        """
+        from sensetrack.ot.frames import offsets_frame
+
+        return offsets_frame(self)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return offsets, quality and flags as a dataset with CF metadata.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``d_row, d_col, sigma_d_row, sigma_d_col`` (px), ``score, snr, peak_ratio`` and ``flags`` on (y, x), with
+            coordinates and the grid mapping ``mapping`` as in `Displacement.to_xarray`. Without georeference on
+            (row, col), whose coordinates are those of the posts in the images, px. Flagged posts keep what was
+            measured.
+        """
+        from sensetrack.ot.frames import offsets_dataset
+
+        return offsets_dataset(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Displacement(_MapFields):
@@ -182,3 +223,19 @@ class Displacement(_MapFields):
             raise InputError(message)
         days = np.float32(self.dt / timedelta(days=1))
         return self.dx / days, self.dy / days
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the displacement as a dataset with CF metadata.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``dx, dy, magnitude, dx_error, dy_error`` (m) and, where the times are known and differ, ``vx, vy, v,
+            vx_error, vy_error`` (m/day), NaN where any flag is raised; ``flags`` with the names of the bits.
+            Dimensions are (y, x) with coordinates of the posts in the CRS, which ``mapping`` describes. Where rows
+            do not run along an axis of the CRS there are longitude and latitude of every post instead, and the
+            transform in ``mapping.GeoTransform``.
+        """
+        from sensetrack.ot.frames import displacement_dataset
+
+        return displacement_dataset(self)

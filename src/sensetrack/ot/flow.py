@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from sensetrack.ot.correlation import FLAT
 from sensetrack.ot.fields import Flag, Match
@@ -17,21 +18,40 @@ if TYPE_CHECKING:
 
     from sensetrack.ot.chips import ChipGrid
 
+    Flow = tuple[NDArray[Any], NDArray[Any]]
+    """(d_row, d_col), px, of the shape of the images."""
+    Solver = Callable[[NDArray[Any], NDArray[Any]], Flow]
+
 MIN_SHARE = 0.2
 """Share of a window that must be used; in the corner of an image a quarter of it is."""
+
+
+RoundTrip = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="a pixel that is tracked forth and back may end this far from its start; null: do not track back",
+        json_schema_extra={"unit": "px"},
+    ),
+]
+"""The parameter of every dense flow that says which of its answers are believed."""
 
 
 def run_flow(
     reference: Tile,
     secondary: Tile,
-    solve: Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]],
+    solve: Solver,
     *,
     window: tuple[int, int],
     chips: ChipGrid,
     halo: tuple[int, int],
+    round_trip: float | None,
     trim: bool = True,
 ) -> Match:
-    """Run a dense flow on one tile: fill its holes, solve, score, flag, and cut the halo off.
+    """Run a dense flow on one tile: fill its holes, solve both ways, score, flag, and cut the halo off.
+
+    A flow always has an answer, and one that follows noise looks as like as one that follows the ground; tracked
+    back, it does not return.
 
     Parameters
     ----------
@@ -39,15 +59,45 @@ def run_flow(
         Called with both images, float32, finite; returns the motion (d_row, d_col) in px.
     window : (int, int)
         Rows and columns of pixels each score is taken over, and about the reach of what fills a hole.
+    round_trip : float or None
+        Pixels that come back further from where they started are flagged INCONSISTENT; None: not looked at.
     trim : bool
         Leave out what lies beyond the edge of the images: most libraries treat a true edge better than any fill.
     """
     inside = _inhabited(reference.valid | secondary.valid) if trim else (slice(None), slice(None))
-    parts = [Tile(tile.values[inside], tile.valid[inside]) for tile in (reference, secondary)]
+    first, second = (Tile(tile.values[inside], tile.valid[inside]) for tile in (reference, secondary))
     flow = np.full((2, *reference.valid.shape), np.nan, np.float32)
-    if min(parts[0].valid.shape) > 1:
-        flow[:, *inside] = solve(*fill_invalid(parts[0], parts[1], max(window) / 2))
-    return judge_flow(reference, secondary, (flow[0], flow[1]), window=window, chips=chips, halo=halo)
+    strays = np.zeros(reference.valid.shape, bool)
+    if min(first.valid.shape) > 1:
+        images = fill_invalid(first, second, max(window) / 2)
+        forth = solve(*images)
+        flow[:, *inside] = forth
+        if round_trip is not None:
+            strays[inside] = _gap(forth, solve(*images[::-1])) > round_trip
+    result = judge_flow(reference, secondary, (flow[0], flow[1]), window=window, chips=chips, halo=halo)
+    lost = strays[_core(chips, halo)] & (result.flags == 0)
+    result.flags[lost] |= Flag.INCONSISTENT.bit
+    return result
+
+
+def _gap(forth: Flow, back: Flow) -> NDArray[np.float32]:
+    """How far from its start a pixel ends that is moved forth and back, px."""
+    d_row, d_col = (np.asarray(part, np.float32) for part in forth)
+    there = [_pulled(part, d_row, d_col) for part in back]
+    return np.asarray(np.hypot(d_row + there[0], d_col + there[1]))
+
+
+def _pulled(values: NDArray[Any], d_row: NDArray[Any], d_col: NDArray[Any], *, cubic: bool = False) -> NDArray[Any]:
+    """Values at where every pixel went; 0 beyond the edge."""
+    import cv2
+
+    rows, cols = np.indices(d_row.shape, np.float32)
+    how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    return cv2.remap(np.asarray(values, np.float32), cols + d_col, rows + d_row, how)
+
+
+def _core(chips: ChipGrid, halo: tuple[int, int]) -> tuple[slice, slice]:
+    return slice(halo[0], halo[0] + chips.image[0]), slice(halo[1], halo[1] + chips.image[1])
 
 
 def _inhabited(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -84,7 +134,7 @@ def fill_invalid(reference: Tile, secondary: Tile, reach: float) -> tuple[NDArra
 def judge_flow(
     reference: Tile,
     secondary: Tile,
-    flow: tuple[NDArray[Any], NDArray[Any]],
+    flow: Flow,
     *,
     window: tuple[int, int],
     chips: ChipGrid,
@@ -102,20 +152,17 @@ def judge_flow(
     window : (int, int)
         Rows and columns of pixels each score is taken over.
     """
-    import cv2
-
     known = np.isfinite(flow[0]) & np.isfinite(flow[1])
     d_row, d_col = (np.where(known, part, np.float32(0)).astype(np.float32) for part in flow)
-    rows, cols = np.indices(d_row.shape, np.float32)
-    pulled = cv2.remap(secondary.values, cols + d_col, rows + d_row, cv2.INTER_CUBIC)
-    seen = cv2.remap(secondary.valid.astype(np.float32), cols + d_col, rows + d_row, cv2.INTER_LINEAR)
+    pulled = _pulled(secondary.values, d_row, d_col, cubic=True)
+    seen = _pulled(secondary.valid, d_row, d_col)
     used = reference.valid & known & (seen > 0.9)
     share, score, flat = local_zncc(reference.values, pulled, used, window)
     flags = np.zeros(d_row.shape, np.uint16)
     flags[~used | (share < MIN_SHARE)] |= Flag.NO_DATA.bit
     flags[flat & (share >= MIN_SHARE)] |= Flag.LOW_TEXTURE.bit
     hole = flags > 0
-    core = (slice(halo[0], halo[0] + chips.image[0]), slice(halo[1], halo[1] + chips.image[1]))
+    core = _core(chips, halo)
     return Match(
         np.where(hole, np.nan, d_row)[core],
         np.where(hole, np.nan, d_col)[core],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.ot.fields import Flag
+from sensetrack.pictures.ramps import LENGTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def colours(share: Array) -> Array:
     """RGBA of motion as a share of the limit, 0..1; no motion is clear, NaN too."""
     from matplotlib import colormaps
 
-    out = np.asarray(colormaps["plasma"](np.nan_to_num(share)), np.float32)
+    out = np.asarray(colormaps[LENGTH](np.nan_to_num(share)), np.float32)
     ramp = np.clip((share - 0.02) / 0.23, 0, 1)
     out[..., 3] = np.nan_to_num(0.78 * ramp * ramp * (3 - 2 * ramp))
     return out

@@ -23,6 +23,7 @@ from sensetrack.pictures.legend import (
     draw_titles,
     hatching,
 )
+from sensetrack.pictures.ramps import COVERED, round_up
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -142,9 +143,9 @@ def _posts(offsets: OffsetField, displacement: Displacement | None, first: tuple
     top, left = first[0] - step[0] / 2, first[1] - step[1] / 2
     # Thinned cells are wider, and the last one may reach beyond the last post.
     box = (left, left + shown.shape[1] * every * step[1], top + shown.shape[0] * every * step[0], top)
-    high, highest = np.percentile(size[good], [99.5, 100]) if good.any() else (0.0, np.nan)
+    high, highest = np.percentile(size[good], [COVERED, 100]) if good.any() else (0.0, np.nan)
     bad = _thinned((~good).astype(np.float32), every) > 0.5
-    return _Posts(shown, right, down, bad, box, _round_up(float(high)), float(highest))
+    return _Posts(shown, right, down, bad, box, round_up(float(high)), float(highest))
 
 
 def _thinned(values: Array, every: int) -> Array:
@@ -159,14 +160,6 @@ def _thinned(values: Array, every: int) -> Array:
     count = there.sum(axis=(1, 3))
     total = np.where(there, blocks, 0).sum(axis=(1, 3))
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _round_up(value: float) -> float:
-    """Return the next number that reads well; 1 for 0."""
-    if not (np.isfinite(value) and value > 1e-12):
-        return 1.0
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(next(n * power for n in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15) if n * power >= value * 0.999))
 
 
 def _draw_backdrop(ax: Axes, backdrop: Array, extent: tuple[int, int]) -> None:

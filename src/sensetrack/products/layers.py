@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.files.raster import write_cog
+from sensetrack.ot import frames
 from sensetrack.ot.interfaces import Displacement, Flag, OffsetField
+from sensetrack.products.formats import FORMATS, files_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,12 +20,10 @@ if TYPE_CHECKING:
 
 Band = tuple[str, str, "NDArray[Any]"]
 
-TRACK_FILES = (
-    "displacement.tif", "velocity.tif", "offsets.tif", "quality.tif", "flags.tif", "quicklook.png", "run.json",
-)  # fmt: skip
+TRACK_FILES = files_of(FORMATS)
 """Every file `track` may write."""
 
-SIGN_RULE = "what is at reference[row, col] is found at secondary[row + d_row, col + d_col]"
+SIGN_RULE = frames.SIGN_RULE
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from sensetrack.ot.algorithms import get_algorithm
 from sensetrack.ot.image_processing import Preprocessor, get_preprocessor
 from sensetrack.ot.interfaces import OTAlgorithm
 from sensetrack.ot.parameters import Parameters
+from sensetrack.products.formats import FORMATS, known_formats
 
 
 class TrackConfig(Parameters):
@@ -23,6 +24,11 @@ class TrackConfig(Parameters):
     band: int = Field(1, description="band of both images, from 1")
     nodata: float | None = Field(None, description="value without measurement; overrides what the files declare")
     warp: bool = Field(default=True, description="resample the secondary where its grid differs; else that is an error")
+    coregister: Literal["none", "shift", "similarity", "affine"] = Field(
+        "none",
+        description="mapping, found from the images on stable ground, by which the secondary is brought onto the "
+        "reference; 'none' for none",
+    )
     gross: Literal["auto", "none"] | tuple[int, int] = Field(
         "auto",
         description="whole-image shift to search around, (rows, cols) px; auto finds one where it is needed",
@@ -38,12 +44,23 @@ class TrackConfig(Parameters):
     outlier_threshold: float = Field(2.0, gt=0, description="normalised median test: limit")
     outlier_noise: float = Field(0.2, gt=0, description="normalised median test: scatter always accepted, px")
     max_pixels: int = Field(10**9, ge=1, description="largest common grid that is accepted, px")
+    formats: tuple[str, ...] = Field(("cog",), description="what is written: any of " + ", ".join(FORMATS))
 
     @field_validator("reference_date", "secondary_date", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
         # YAML reads 2020-01-31 as a date.
         return value.isoformat() if hasattr(value, "isoformat") else value
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return known_formats(value)
 
     def model_post_init(self, _context: Any, /) -> None:
         """Check what concerns more than one key, so that a wrong name fails before anything is read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import warnings
 from contextlib import contextmanager
@@ -17,13 +18,15 @@ from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, O
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
 from sensetrack.files.raster import parse_time
-from sensetrack.files.vector import area_at_posts, extent_of
+from sensetrack.files.vector import area_at_posts, extent_of, write_points
 from sensetrack.ot.bias import BiasReport, unbias
+from sensetrack.ot.coregister import CoregistrationReport, coregister
 from sensetrack.ot.filters import flag_area, flag_low_score, flag_outliers
 from sensetrack.ot.gross import GrossShift, gross_shift
 from sensetrack.ot.image_processing import preprocess
 from sensetrack.ot.interfaces import Displacement, Flag, ImagePair, OffsetField
 from sensetrack.ot.tiles import overview
+from sensetrack.products.formats import require_room
 from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_layers
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
@@ -59,6 +62,8 @@ class Track:
     gross: GrossShift
     bias: BiasReport | None
     """None where no stable ground was given."""
+    coregistration: CoregistrationReport | None = None
+    """None where it was not asked for."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each step."""
 
@@ -72,7 +77,7 @@ def track(
     mapper: Mapper = map,
     advance: Callable[[int, int], None] | None = None,
 ) -> Track:
-    """Track one pair in memory: preprocess, match, flag, unbias, displace. Pure: no file is touched.
+    """Track one pair in memory: co-register, preprocess, match, flag, unbias, displace. Pure: no file is touched.
 
     Parameters
     ----------
@@ -88,6 +93,9 @@ def track(
     config = config or TrackConfig()
     algorithm = config.matcher()
     clock = _Clock()
+    pair, coregistration = _coregister(pair, config, stable, mapper)
+    if coregistration is not None:
+        clock.lap("coregister")
     prepared = preprocess(pair, config.preprocessor())
     gross = _gross(prepared, config, mapper)
     clock.lap("prepare")
@@ -110,7 +118,7 @@ def track(
             offsets, bias = unbias(offsets, stable(offsets) >= WHOLLY, config.bias)
     displacement = offsets.to_displacement(pair.dt) if offsets.grid.georeferenced else None
     clock.lap("displace")
-    return Track(offsets, displacement, gross, bias, clock.seconds)
+    return Track(offsets, displacement, gross, bias, coregistration, clock.seconds)
 
 
 def run_track(
@@ -145,6 +153,7 @@ def run_track(
     ):
         warnings.simplefilter("always", SenseTrackWarning)
         images = _open_pair(reference, secondary, config)
+        require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
         with threads(workers) as mapper:
             result = track(
                 images,
@@ -207,6 +216,21 @@ def _about(path: str | None) -> Iterator[None]:
 def _reach(config: TrackConfig) -> tuple[tuple[int, int], tuple[int, int]]:
     algorithm = config.matcher()
     return algorithm.support, algorithm.halo
+
+
+def _coregister(
+    pair: ImagePair, config: TrackConfig, stable: Area | None, mapper: Mapper
+) -> tuple[ImagePair, CoregistrationReport | None]:
+    """Bring the secondary onto the reference where that is asked for."""
+    if config.coregister == "none":
+        return pair, None
+    try:
+        return coregister(pair, model=config.coregister, stable=stable, mapper=mapper)
+    except NoMatchError:  # about the images
+        raise
+    except InputError as error:
+        error.path = error.path or config.stable_ground or config.unstable_ground
+        raise
 
 
 def _gross(pair: ImagePair, config: TrackConfig, mapper: Mapper) -> GrossShift:
@@ -273,7 +297,7 @@ def _write(part: Path, images: ImagePair, result: Track, record: dict[str, Any],
         tags["DT_DAYS"] = f"{days(images.dt):.8g}"
     if result.displacement is not None:
         tags["GRID_SCALE"] = list(result.offsets.grid.grid_scale)
-    write_layers(part, track_layers(result.offsets, result.displacement), result.offsets, tags)
+    _write_formats(part, images, result, record, tags)
     draw_quicklook(
         part / "quicklook.png",
         result.offsets,
@@ -284,6 +308,30 @@ def _write(part: Path, images: ImagePair, result: Track, record: dict[str, Any],
         title=f"{tags['REFERENCE']}  →  {tags['SECONDARY']}",
         subtitle=_subtitle(images, record),
     )
+
+
+def _write_formats(part: Path, images: ImagePair, result: Track, record: dict[str, Any], tags: dict[str, Any]) -> None:
+    """Write the results in every format that was asked for."""
+    formats, offsets, displacement = record["configuration"]["formats"], result.offsets, result.displacement
+    if "cog" in formats:
+        from sensetrack.pictures.qgis import write_styles
+
+        layers = track_layers(offsets, displacement)
+        write_layers(part, layers, offsets, tags)
+        write_styles(part, layers)
+    if "netcdf" in formats:
+        from sensetrack.products.netcdf import PairInfo, write_track_netcdf
+
+        acquired = (images.reference.acquired, images.secondary.acquired)
+        about = PairInfo(tags["REFERENCE"], tags["SECONDARY"], acquired, tags["SOFTWARE"])
+        write_track_netcdf(part, offsets, displacement, about)
+    for name, driver in (("gpkg", "GPKG"), ("shp", "ESRI Shapefile")):
+        if name in formats:
+            write_points(part / f"offsets.{name}", offsets, driver)
+    if "png" in formats:
+        from sensetrack.pictures.maps import draw_maps
+
+        record["pictures"] = draw_maps(part, offsets, displacement)
 
 
 def _subtitle(images: ImagePair, record: dict[str, Any]) -> str:

@@ -51,6 +51,7 @@ def run_record(
             "crs_units_per_ground_metre": list(grid.grid_scale) if grid.georeferenced else None,
             "unit": "m" if grid.georeferenced else "px",
         },
+        "coregistration": None if result.coregistration is None else asdict(result.coregistration),
         "gross": asdict(result.gross),
         "bias": None if result.bias is None else asdict(result.bias),
         "statistics": statistics(result),

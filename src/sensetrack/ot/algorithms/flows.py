@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sensetrack.ot.algorithms.registry import register
 from sensetrack.ot.chips import ChipGrid
-from sensetrack.ot.flow import run_flow
+from sensetrack.ot.flow import RoundTrip, run_flow
 from sensetrack.ot.interfaces import Match, OTAlgorithm, Tile
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class OpenCVOpticalFlow(OTAlgorithm):
         1.1, gt=0, description="Gaussian weight of that neighbourhood", json_schema_extra={"unit": "px"}
     )
     flags: int | None = Field(None, description="OpenCV flags: 256 = Gaussian window instead of a box")
+    round_trip: RoundTrip = 1.0
 
     @property
     def support(self) -> tuple[int, int]:
@@ -62,8 +63,9 @@ class OpenCVOpticalFlow(OTAlgorithm):
         window = 2 * (self.winsize // 2) + 1
         # Farneback's fit needs pixels around it: at a true edge even still images would move.
         return run_flow(
-            reference, secondary, self._solve, window=(window, window), chips=chips, halo=self.halo, trim=False
-        )
+            reference, secondary, self._solve, window=(window, window), chips=chips, halo=self.halo,
+            round_trip=self.round_trip, trim=False,
+        )  # fmt: skip
 
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         import cv2
@@ -92,12 +94,13 @@ class SkiOpticalFlowILK(OTAlgorithm):
     name: ClassVar[str] = "ilk"
     library: ClassVar[str] = "skimage"
     block: ClassVar[tuple[int, int]] = (1024, 1024)
-    min_score: ClassVar[float] = 0.6
+    min_score: ClassVar[float] = 0.7
 
     radius: int = Field(7, ge=1, description="half width of the window of one motion", json_schema_extra={"unit": "px"})
     num_warp: int = Field(10, ge=1, description="times the secondary is warped, on each pyramid level")
     gaussian: bool = Field(default=False, description="Gaussian window instead of a box")
     prefilter: bool = Field(default=False, description="median filter of the flow before each warp")
+    round_trip: RoundTrip = 1.0
 
     @property
     def support(self) -> tuple[int, int]:
@@ -111,7 +114,10 @@ class SkiOpticalFlowILK(OTAlgorithm):
 
     def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
         """Run scikit-image on one tile."""
-        return run_flow(reference, secondary, self._solve, window=self.support, chips=chips, halo=self.halo)
+        return run_flow(
+            reference, secondary, self._solve, window=self.support, chips=chips, halo=self.halo,
+            round_trip=self.round_trip,
+        )  # fmt: skip
 
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         from skimage.registration import optical_flow_ilk
@@ -137,7 +143,8 @@ class SkiOpticalFlowTVL1(OTAlgorithm):
     name: ClassVar[str] = "tvl1"
     library: ClassVar[str] = "skimage"
     block: ClassVar[tuple[int, int]] = (1024, 1024)
-    min_score: ClassVar[float] = 0.6
+    min_score: ClassVar[float] = 0.85
+    """Free to move every pixel, it makes nearly anything look alike: on fast ice half of what scores 0.6 is wrong."""
 
     attachment: float = Field(
         15, gt=0, description="weight of likeness against smoothness: smaller is smoother, for images of spread 1"
@@ -149,6 +156,7 @@ class SkiOpticalFlowTVL1(OTAlgorithm):
         1e-4, gt=0, description="mean square change at which a level is done", json_schema_extra={"unit": "px^2"}
     )
     prefilter: bool = Field(default=False, description="median filter of the flow before each warp")
+    round_trip: RoundTrip = 1.0
 
     @property
     def support(self) -> tuple[int, int]:
@@ -162,7 +170,10 @@ class SkiOpticalFlowTVL1(OTAlgorithm):
 
     def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
         """Run scikit-image on one tile."""
-        return run_flow(reference, secondary, self._solve, window=self.support, chips=chips, halo=self.halo)
+        return run_flow(
+            reference, secondary, self._solve, window=self.support, chips=chips, halo=self.halo,
+            round_trip=self.round_trip,
+        )  # fmt: skip
 
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         from skimage.registration import optical_flow_tvl1

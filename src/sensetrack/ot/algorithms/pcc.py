@@ -29,10 +29,10 @@ class SkiPCC_Vector(OTAlgorithm):  # noqa: N801  the name scripts know
 
     Two windows at the same place are compared, without a search area: motions well below half a window are
     found, and what has moved out of the window pulls the result towards zero, by a tenth of a pixel and more. With
-    `passes` = 2 the window is followed, and the pull is gone; with 1 the result is that of scikit-image's
-    `phase_cross_correlation`, window by window. As every frequency counts alike it bears changes of illumination;
-    noise, decorrelation and repeated patterns it bears less than `ncc`. The score is the correlation of the window
-    with where it went.
+    `passes` = 2 the window is followed, and the pull is gone. With one pass and no taper the result is that of
+    scikit-image's `phase_cross_correlation`, window by window. As every frequency counts alike it bears changes of
+    illumination; noise, decorrelation and repeated patterns it bears less than `ncc`. The score is the correlation
+    of the window with where it went.
     """
 
     name: ClassVar[str] = "pcc"
@@ -47,7 +47,9 @@ class SkiPCC_Vector(OTAlgorithm):  # noqa: N801  the name scripts know
     )
     phase_norm: bool = Field(default=True, description="every frequency counts alike; else strong ones count more")
     upsmp_fac: int = Field(1, ge=1, le=1000, description="offsets are found to 1 / upsmp_fac px")
-    taper: bool = Field(default=False, description="Hann taper: windows fade towards their rim, which does not match")
+    taper: bool = Field(
+        default=True, description="Hann taper: windows fade towards their rim, where a false peak at zero comes from"
+    )
     passes: int = Field(
         1, ge=1, le=5, description="after the first, windows of the secondary are cut where the last one found them"
     )
