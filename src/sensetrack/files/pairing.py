@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sensetrack.errors import (
+    ComponentWarning,
     ConfigError,
     GridMismatchError,
     InputError,
@@ -17,8 +18,10 @@ from sensetrack.errors import (
     NoOverlapError,
     ResampledWarning,
 )
+from sensetrack.files.bands import Band, Stack, band_names, component, require_band, usable_bands
+from sensetrack.files.places import local_crs_of, outline_on, pixels_on
 from sensetrack.files.raster import BandSource, RasterFile, open_raster
-from sensetrack.files.warp import Geolocation, Warped, pixels_of
+from sensetrack.files.warp import Geolocation, Warped
 from sensetrack.grid import Grid, crs_name, same_crs
 from sensetrack.ot.interfaces import Image, ImagePair
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from numpy.typing import NDArray
+
+    from sensetrack.files.places import Extent
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +59,10 @@ class _Layer:
 
     def on(self, grid: Grid) -> Image:
         """Return the band on a grid: as it is, cut out, or warped."""
-        return Image(self._seen_on(grid), grid.affine, grid.crs, acquired=self.acquired, sensor=self.sensor)
+        return Image(self.seen_on(grid), grid.affine, grid.crs, acquired=self.acquired, sensor=self.sensor)
 
-    def _seen_on(self, grid: Grid) -> Any:
+    def seen_on(self, grid: Grid) -> Any:
+        """Return the pixels of the band on a grid."""
         if self.geolocation is not None:
             return Warped(self.source, self.geolocation.to_pixels, grid)
         if not grid.georeferenced or self.grid.same_as(grid):
@@ -64,7 +70,7 @@ class _Layer:
         shift = whole_shift(self.grid, grid)
         if shift is not None:
             return _Cut(self.source, shift, grid.shape)
-        return Warped(self.source, pixels_of(self.grid, grid.crs), grid)
+        return Warped(self.source, pixels_on(self.grid, grid.crs, together=True), grid)
 
 
 class _Cut:
@@ -81,30 +87,40 @@ class _Cut:
         return np.asarray(self.source[rows, cols])
 
 
-def open_image(path: str | os.PathLike[str], band: int = 1, nodata: float | None = None) -> Image:
-    """Open one band of a raster as an image whose pixels are read when they are needed.
+def open_image(path: str | os.PathLike[str], band: Band | Literal["all"] = 1, nodata: float | None = None) -> Image:
+    """Open a raster as an image whose pixels are read when they are needed.
 
     Parameters
     ----------
     path : path-like
         A local GeoTIFF, JPEG, PNG or JPEG 2000. One placed by ground control points only is warped to UTM (polar
         stereographic beyond 80 degrees).
-    band : int
-        From 1.
+    band : int, "grey" or "all"
+        From 1; "grey" is the luminance of red, green and blue, or of the first three bands; "all" gives an image of
+        (rows, cols, bands) without the alpha channel, whose pixels are valid where every band is.
     nodata : float, optional
         Overrides what the file declares.
     """
-    (layer,) = _layers((path,), band, nodata)
-    return layer.on(_own_grid(layer))
+    require_band(band, "grey", "all")
+    if band != "all":
+        (layer,) = _layers((path,), band, nodata)
+        return layer.on(_own_grid(layer))
+    file = open_raster(path)
+    bands = usable_bands(file) or (1,)
+    layer = _placed(file, BandSource(file, bands[0], nodata))
+    grid = _own_grid(layer)
+    seen = [replace(layer, source=BandSource(file, number, nodata)).seen_on(grid) for number in bands]
+    names = band_names(file, bands)
+    return Image(Stack(seen), grid.affine, grid.crs, band_names=names, acquired=layer.acquired, sensor=layer.sensor)
 
 
 def pair(
     reference: Image | str | os.PathLike[str],
     secondary: Image | str | os.PathLike[str],
     *,
-    band: int = 1,
+    band: Band = 1,
     nodata: float | None = None,
-    within: Grid | None = None,
+    within: Grid | Extent | None = None,
     margin: int = 0,
     warp: bool = True,
     max_pixels: int = MAX_PIXELS,
@@ -118,10 +134,12 @@ def pair(
     Parameters
     ----------
     reference, secondary : Image or path-like
-    band, nodata
-        As in `open_image`, for both.
-    within : Grid, optional
-        Extent (in any CRS) to crop to.
+    band : int or "grey"
+        As in `open_image`, for both files.
+    nodata : float, optional
+        Overrides what the files declare.
+    within : Grid or extent, optional
+        Extent (in any CRS) to crop to; see `sensetrack.files.vector.extent_of`.
     margin : int
         Pixels kept around the area of interest.
     warp : bool
@@ -136,6 +154,7 @@ def pair(
     NoOverlapError
         No ground in common.
     """
+    require_band(band, "grey")
     layers = _layers((reference, secondary), band, nodata)
     first, second = layers
     if first.placed != second.placed:
@@ -167,27 +186,38 @@ def pair(
     return ImagePair(first.on(grid), second.on(grid))
 
 
-def _layers(items: Sequence[Image | str | os.PathLike[str]], band: int, nodata: float | None) -> list[_Layer]:
+def _layers(items: Sequence[Image | str | os.PathLike[str]], band: Band, nodata: float | None) -> list[_Layer]:
     """Open what is not open yet; a band that no file has is a matter of usage, one that only some have is not."""
     opened = [item if isinstance(item, Image) else open_raster(item) for item in items]
     files = [item for item in opened if isinstance(item, RasterFile)]
-    if files and band > max(file.count for file in files):
+    if files and band != "grey" and band > max(file.count for file in files):
         counts = " and ".join(str(file.count) for file in files)
         raise ConfigError(f"there is no band {band}, the number of bands is {counts}", path=files[0].path)
     return [_layer(item, band, nodata) for item in opened]
 
 
-def _layer(file: Image | RasterFile, band: int, nodata: float | None) -> _Layer:
+def _layer(file: Image | RasterFile, band: Band, nodata: float | None) -> _Layer:
     if isinstance(file, Image):
         return _Layer("image in memory", _ImageSource(file), file.grid, None, file.acquired, file.sensor)
-    located = Geolocation.fit(file) if file.gcps else None
+    source = BandSource(file, band, nodata)
+    if band == "grey":
+        log.info("%s: grey of band%s %s", file.path, "s"[: len(source.bands) > 1], ", ".join(map(str, source.bands)))
+    elif file.count > 1:
+        log.info("%s has %d bands, using band %d", file.path, file.count, band)
+    half = component(file, source.bands)
+    if half is not None:
+        text = f"{file.path}: band {half!r} is one component of complex data, not an amplitude"
+        warnings.warn(text, ComponentWarning, stacklevel=2)
+    return _placed(file, source)
+
+
+def _placed(file: RasterFile, source: BandSource) -> _Layer:
+    """Return a band with its place: that of the header, or the fit of the ground control points."""
+    located = Geolocation.fit(file, local_crs_of(file)) if file.gcps else None
     if located is not None:
         level = logging.WARNING if located.residual > 0.5 else logging.INFO
         text = "%s: placed by %d ground control points, %.2f px from the fit, in %s"
         log.log(level, text, file.path, len(file.gcps), located.residual, crs_name(located.crs))
-    source = BandSource(file, band, nodata)
-    if file.count > 1:
-        log.info("%s has %d bands, using band %d", file.path, file.count, band)
     sensor = file.tags.get("SENSOR") or file.tags.get("sensor")
     return _Layer(str(file.path), source, file.grid, located, file.acquired, sensor)
 
@@ -221,7 +251,7 @@ def _overlap(grid: Grid, other: _Layer, layers: list[_Layer]) -> tuple[slice, sl
     """Rows and columns of `grid` that the other layer covers."""
     theirs = _own_grid(other)
     try:
-        row, col = pixels_of(grid, theirs.crs)(*theirs.outline(33))
+        row, col = outline_on(theirs, grid)
     except GridMismatchError as error:
         error.path = other.name
         raise
@@ -248,9 +278,9 @@ def _clip(row: NDArray[Any], col: NDArray[Any], shape: tuple[int, int]) -> tuple
     return window[0], window[1]
 
 
-def _window_of(grid: Grid, within: Grid, margin: int) -> tuple[slice, slice]:
+def _window_of(grid: Grid, within: Grid | Extent, margin: int) -> tuple[slice, slice]:
     """Rows and columns of `grid` that an extent covers, and a margin."""
-    row, col = pixels_of(grid, within.crs)(*within.outline(33))
+    row, col = outline_on(within, grid) if isinstance(within, Grid) else within.on(grid)
     known = np.isfinite(row) & np.isfinite(col)
     row, col = row[known], col[known]
     # A whole pixel even where the area is smaller than one.
@@ -272,8 +302,8 @@ def whole_shift(grid: Grid, target: Grid) -> tuple[int, int] | None:
     """(rows, cols) of `grid` at which `target` starts where their pixels coincide to `SAME`; None elsewhere."""
     if not same_crs(grid.crs, target.crs):
         return None
-    row, col = pixels_of(grid, target.crs)(*target.outline(2))
-    expected_row, expected_col = pixels_of(target, target.crs)(*target.outline(2))
+    row, col = pixels_on(grid, target.crs, together=True)(*target.outline(2))
+    expected_row, expected_col = pixels_on(target, target.crs, together=True)(*target.outline(2))
     shift = round(float((row - expected_row).mean())), round(float((col - expected_col).mean()))
     apart = max(np.abs(row - expected_row - shift[0]).max(), np.abs(col - expected_col - shift[1]).max())
     inside = min(shift) >= 0 and all(

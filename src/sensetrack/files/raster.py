@@ -18,8 +18,11 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.windows import Window
 
 from sensetrack.errors import ConfigError, InputError, MetadataError, OutputError
-from sensetrack.files.safe import RASTERS, identify, read_tail
+from sensetrack.files.bands import Band, grey_bands
+from sensetrack.files.damage import BlockSums, require_complete
+from sensetrack.files.safe import RASTERS, identify, sidecars
 from sensetrack.grid import Grid
+from sensetrack.ot.bands import LUMINANCE
 
 if TYPE_CHECKING:
     import os
@@ -68,8 +71,12 @@ class RasterFile:
     gcps: tuple[tuple[float, float, float, float], ...]
     """Ground control points (row, col, x, y) in `gcp_crs`; rows and columns in pixel corners."""
     gcp_crs: str | None
+    descriptions: tuple[str, ...]
+    """What each band is called; empty where it has no name."""
     dataset: Any = field(repr=False)
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: threading.Lock = field(repr=False)
+    sums: BlockSums | None = field(repr=False)
+    """Checksums of the compressed blocks; None where they have none."""
 
     @property
     def acquired(self) -> datetime | None:
@@ -80,7 +87,15 @@ class RasterFile:
         return None
 
     def read(self, band: int, rows: slice, cols: slice) -> NDArray[Any]:
-        """Read a window of a band (from 1) as stored."""
+        """Read a window of a band (from 1) as stored.
+
+        Raises
+        ------
+        InputError
+            A block under the window is damaged.
+        """
+        if self.sums is not None:
+            self.sums.require(band, rows, cols)
         return self._windowed(rows, cols, lambda window: self.dataset.read(band, window=window))
 
     def _windowed(self, rows: slice, cols: slice, read: Callable[[Window], Any]) -> NDArray[Any]:
@@ -123,7 +138,10 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
         raise InputError("has a name that is not valid UTF-8", path=path, advice="rename it") from error
     except RasterioIOError as error:
         raise InputError("is damaged (its header cannot be read)", path=path, advice="download it again") from error
-    _require_complete(dataset, checked)
+    require_complete(dataset, checked)
+    ignored = sidecars(checked)
+    if ignored:
+        log.info("%s: ignored beside it, since what the header says counts: %s", checked, ", ".join(ignored))
     points, gcp_crs = dataset.gcps
     crs, affine = dataset.crs, dataset.transform
     try:
@@ -134,6 +152,7 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
         raise
     if not crs and not affine.is_identity:
         log.warning("%s has a geotransform but no CRS: its unit is unknown, results stay in pixels", checked)
+    lock = threading.Lock()
     return RasterFile(
         checked,
         driver,
@@ -145,29 +164,11 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
         tuple(role.name for role in dataset.colorinterp),
         tuple((p.row, p.col, p.x, p.y) for p in points) if not crs else (),
         gcp_crs.to_wkt() if gcp_crs and not crs else None,
+        tuple(name or "" for name in dataset.descriptions),
         dataset,
+        lock,
+        BlockSums.of(dataset, checked, lock),
     )
-
-
-_LAST = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
-"""What a picture that is whole ends with."""
-
-
-def _require_complete(dataset: Any, path: Path) -> None:
-    """Raise InputError where a file ends early: it would fail only when read, or be filled with zeros."""
-    size = path.stat().st_size
-    if dataset.driver in _LAST and _LAST[dataset.driver] not in read_tail(path):
-        raise InputError(f"is truncated or damaged (ends after {size} bytes)", path=path, advice="download it again")
-    if dataset.driver != "GTiff":
-        return
-    for (row, col), _ in dataset.block_windows(1):
-        places = [dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
-        if None not in places and sum(map(int, places)) > size:
-            raise InputError(
-                f"is truncated (its {size} bytes end before block {row}, {col})",
-                path=path,
-                advice="download it again",
-            )
 
 
 def choose_band(file: RasterFile, band: int) -> int:
@@ -191,25 +192,28 @@ def choose_band(file: RasterFile, band: int) -> int:
 
 
 class BandSource:
-    """Pixels of one band as floating numbers, NaN where nothing was measured.
+    """Pixels of one band, or the grey of three, as floating numbers, NaN where nothing was measured.
 
     A pixel is not usable where it has the nodata value, where alpha or mask are 0, and, where no nodata value
-    is known, where it has one of `FILL_VALUES` or lies in a square of zeros of at least 5 x 5 px.
+    is known, where it has one of `FILL_VALUES` or lies in a square of zeros of at least 5 x 5 px. Grey is not
+    usable where one of its bands has such a value, and where all of them are zero in such a square.
 
     Parameters
     ----------
     file : RasterFile
-    band : int
+    band : int or "grey"
         From 1.
     nodata : float, optional
         Overrides what the file declares and turns the rules for undeclared values off.
     """
 
-    def __init__(self, file: RasterFile, band: int, nodata: float | None = None) -> None:
-        self.file, self.band = file, choose_band(file, band)
+    def __init__(self, file: RasterFile, band: Band, nodata: float | None = None) -> None:
+        self.file = file
+        self.bands = grey_bands(file) if band == "grey" else (choose_band(file, band),)
         self.nodata = file.nodata if nodata is None else nodata
-        kind = np.dtype(file.dtype)
-        self.complex = kind.kind == "c" or file.dtype == "complex_int16"
+        # NumPy has no complex integers; they are read as complex64.
+        kind = np.dtype(np.complex64 if file.dtype == "complex_int16" else file.dtype)
+        self.complex = kind.kind == "c"
         if self.complex:
             log.info("%s is complex, using its amplitude", file.path)
         exact = kind.itemsize <= 2 or kind == np.float32 or self.complex
@@ -231,9 +235,12 @@ class BandSource:
         # Whether a zero lies in a square of zeros is seen only with its neighbours.
         halo = _FLAT_ZERO + 3 if self.nodata is None else 0
         wide_rows, wide_cols = _widen(rows, halo, self.shape[0]), _widen(cols, halo, self.shape[1])
-        raw = self.file.read(self.band, wide_rows, wide_cols)
-        values = np.abs(raw).astype(self.dtype) if self.complex else raw.astype(self.dtype)
-        missing = _undeclared(raw, lossy=self.file.driver == "JPEG") if self.nodata is None else raw == self.nodata
+        raws = [self.file.read(band, wide_rows, wide_cols) for band in self.bands]
+        values = self._brightness(raws)
+        if self.nodata is None:
+            missing = _undeclared(raws, lossy=self.file.driver == "JPEG")
+        else:
+            missing = np.any([raw == self.nodata for raw in raws], axis=0)
         mask = self.file.read_mask(wide_rows, wide_cols)
         if mask is not None:
             missing = missing | ~mask
@@ -244,24 +251,33 @@ class BandSource:
         )
         return values[inner]
 
+    def _brightness(self, raws: list[NDArray[Any]]) -> NDArray[Any]:
+        parts = [(np.abs(raw) if self.complex else raw).astype(self.dtype) for raw in raws]
+        if len(parts) == 1:
+            return parts[0]
+        grey = [part * self.dtype.type(weight) for part, weight in zip(parts, LUMINANCE, strict=True)]
+        return np.asarray(grey[0] + grey[1] + grey[2])
+
 
 def _widen(window: slice, halo: int, size: int) -> slice:
     return slice(max(window.start - halo, 0), min(window.stop + halo, size))
 
 
-def _undeclared(raw: NDArray[Any], *, lossy: bool) -> NDArray[np.bool_]:
+def _undeclared(raws: list[NDArray[Any]], *, lossy: bool) -> NDArray[np.bool_]:
     """Tell pixels without measurement where the file does not declare a nodata value."""
     import cv2
 
-    missing = np.zeros(raw.shape, bool)
-    if raw.dtype.kind in "fi":
-        missing |= np.isin(raw, np.array(FILL_VALUES).astype(raw.dtype) if raw.dtype.kind == "f" else FILL_VALUES)
+    kind = raws[0].dtype
+    missing = np.zeros(raws[0].shape, bool)
+    if kind.kind in "fi":
+        fill = np.array(FILL_VALUES).astype(kind) if kind.kind == "f" else FILL_VALUES
+        missing = np.any([np.isin(raw, fill) for raw in raws], axis=0)
     # JPEG's blocks ring around an edge: near-black within 3 px of a black area is part of it.
-    zero = (np.abs(raw) <= 8 if lossy else raw == 0).astype(np.uint8)
+    zero = np.all([np.abs(raw) <= 8 if lossy else raw == 0 for raw in raws], axis=0).astype(np.uint8)
     flat = cv2.morphologyEx(zero, cv2.MORPH_OPEN, np.ones((_FLAT_ZERO, _FLAT_ZERO), np.uint8))
     if lossy:
         flat = cv2.dilate(flat, np.ones((7, 7), np.uint8))
-    return missing | (flat > 0)
+    return np.asarray(missing | (flat > 0))
 
 
 def parse_time(text: str, path: Path | None = None) -> datetime:

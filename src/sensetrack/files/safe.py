@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from sensetrack.errors import EnvironmentFault, InputError, UnsafeInputError
+from sensetrack.files.checksums import require_checksum
 
 RASTERS = {"TIFF": "GTiff", "JPEG": "JPEG", "PNG": "PNG", "JPEG 2000": "JP2OpenJPEG"}
 """Kinds of raster that are read, and GDAL's name of the driver."""
@@ -88,6 +89,8 @@ def read_tail(path: Path, size: int = 4096) -> bytes:
 def identify(path: str | os.PathLike[str], allowed: dict[str, str]) -> tuple[Path, str]:
     """Return the path of a checked file and the driver for its kind, told by its content.
 
+    A checksum file beside it is compared with it (`sensetrack.files.checksums`).
+
     Parameters
     ----------
     allowed : dict
@@ -96,7 +99,7 @@ def identify(path: str | os.PathLike[str], allowed: dict[str, str]) -> tuple[Pat
     Raises
     ------
     InputError
-        The content is of another kind, or disagrees with the suffix.
+        The content is of another kind, or disagrees with the suffix or with a checksum file.
     """
     checked = check_file(path)
     head = read_head(checked)
@@ -106,6 +109,7 @@ def identify(path: str | os.PathLike[str], allowed: dict[str, str]) -> tuple[Pat
         if expected is not None and expected != kind:
             message = f"is {_article(kind)} file by its content although it is named {checked.suffix}"
             raise InputError(message, path=path, advice="rename it")
+        require_checksum(checked)
         return checked, allowed[kind]
     if kind == "HTML":
         raise InputError(
@@ -119,6 +123,20 @@ def identify(path: str | os.PathLike[str], allowed: dict[str, str]) -> tuple[Pat
     known = ", ".join(allowed)
     found = "of no kind that is known here" if kind is None else f"{_article(kind)} file"
     raise InputError(f"is {found}, instead of one of {known}", path=path)
+
+
+def sidecars(path: Path) -> list[str]:
+    """Return the names of the files beside a raster that other programs read with it, and we never do.
+
+    They hold statistics and georeferences (``.aux.xml``, world files), overviews (``.ovr``) or masks (``.msk``) that
+    may contradict the header.
+    """
+    suffix = path.suffix[1:].lower()
+    worlds = f"{suffix[:1]}{suffix[-1:]}w", f"{suffix}w", "wld", "tab"
+    ends = [(path.name, end) for end in ("aux.xml", "ovr", "msk")] + [(path.stem, end) for end in worlds]
+    names = [f"{start}.{spelt}" for start, end in ends for spelt in (end.upper(), end)]
+    found = {name.casefold(): name for name in names if os.path.isfile(path.with_name(name))}  # noqa: PTH113
+    return sorted(found.values())
 
 
 def _text_kind(head: bytes) -> str | None:
