@@ -33,8 +33,9 @@ check: $(VENV)/.check  ## Lint, formatting, types, import contracts, docs withou
 docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.test  ## Measure, and write the table in docs/benchmarks.md.
+bench: $(VENV)/.test  ## Measure, and write the tables in docs/benchmarks.md and docs/accuracy.md.
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:  ## Remove everything that was made, the environment included.
 	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated sensetrack-demo

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.registration import phase_cross_correlation
+from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from sensetrack import Image, ImagePair  # noqa: E402
-from sensetrack.ot.algorithms import NCC, OpenCVOpticalFlow  # noqa: E402
+from sensetrack.ot.algorithms import NCC, OpenCVOpticalFlow, SkiPCC_Vector  # noqa: E402
 from sensetrack.ot.image_processing import get_preprocessor, preprocess  # noqa: E402
 from truth import arrays, bump, rmse, truth_at  # noqa: E402
 
@@ -60,6 +62,48 @@ def match_template(reference: np.ndarray, secondary: np.ndarray) -> int:
     return number
 
 
+def plain_loop(reference: np.ndarray, secondary: np.ndarray, upsample: int) -> np.ndarray:
+    """Phase correlation as it is usually written, one call of scikit-image a window: (n, 2) motion, px."""
+    motion = []
+    for row in range(0, SIZE - CHIP + 1, STEP):
+        for col in range(0, SIZE - CHIP + 1, STEP):
+            correction, _, _ = phase_cross_correlation(
+                reference[row : row + CHIP, col : col + CHIP],
+                secondary[row : row + CHIP, col : col + CHIP],
+                normalization="phase",
+                upsample_factor=upsample,
+                disambiguate=True,
+            )
+            motion.append(-correction)
+    return np.array(motion)
+
+
+def phase_correlation(reference: np.ndarray, secondary: np.ndarray, upsample: int, rounds: int = 7) -> tuple[str, ...]:
+    """A row: windows per CPU second of the plain loop and of ours, their ratio, equal shifts, shifts a window apart.
+
+    The two take turns, and the least of each counts: the neighbours are the same for both.
+    """
+    matcher = SkiPCC_Vector(CHIP, STEP, phase_norm=True, upsmp_fac=upsample, taper=False)
+    best = {"theirs": np.inf, "ours": np.inf}
+    for _ in range(rounds):
+        seconds, theirs = cpu(lambda: plain_loop(reference, secondary, upsample), 1)
+        best["theirs"] = min(best["theirs"], seconds)
+        seconds, field = cpu(lambda: matcher(Image(reference), Image(secondary)), 1)
+        best["ours"] = min(best["ours"], seconds)
+    apart = np.stack([field.d_row, field.d_col], -1).reshape(-1, 2) - theirs
+    # The spectrum knows a shift but for whole windows. Near zero `disambiguate` decides by a corner of a few pixels.
+    windows = np.round(apart / CHIP)
+    equal = (np.abs(apart - CHIP * windows) <= 1 / upsample + 1e-3).all(axis=1).mean()
+    rates = [len(apart) / best[who] for who in ("theirs", "ours")]
+    return (
+        f"{upsample}",
+        *(f"{rate:,.0f}" for rate in rates),
+        f"{rates[1] / rates[0]:.1f}",
+        f"{100 * equal:.1f} %",
+        f"{windows.any(axis=1).sum()}",
+    )
+
+
 def main() -> None:
     """Run everything and write the page."""
     cv2.setNumThreads(1)
@@ -77,6 +121,8 @@ def main() -> None:
         error = rmse(field, truth_at(field, motion, chips))
         unit, ratio = ("px", "") if chips == (1, 1) else ("chips", f"{rate / base:.2f}")
         rows.append((f"{name}, class defaults", f"{rate:,.0f} {unit}", ratio, f"{error:.4f}"))
+    equalised = pair.reference.image, pair.secondary.image
+    phase = [phase_correlation(*equalised, upsample) for upsample in (1, 10)]
     start = [
         ("`python -c pass`", child_cpu(["-c", "pass"])),
         ("`import sensetrack`", child_cpu(["-c", "import sensetrack"])),
@@ -97,6 +143,16 @@ def main() -> None:
         "|---|--:|--:|--:|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
+        f"Phase correlation of the same pair, windows of {CHIP} px every {STEP} px, phase normalisation: one call of",
+        "scikit-image's `phase_cross_correlation` (with `disambiguate`) a window against `pcc` without taper, which",
+        "gives score, SNR and flags as well. Windows per CPU second, least of 7 rounds in turns. Equal: both",
+        "components within 1 / upsampling px, but for whole windows; by those, `disambiguate` puts a small shift off",
+        "now and then.",
+        "",
+        "| upsampling | plain loop | `pcc` | ratio | equal | a window apart |",
+        "|--:|--:|--:|--:|--:|--:|",
+        *(f"| {' | '.join(row)} |" for row in phase),
+        "",
         "| start-up | CPU ms |",
         "|---|--:|",
         *(f"| {name} | {value:.0f} |" for name, value in start),
@@ -108,4 +164,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):
+        main()

@@ -71,7 +71,7 @@ def test_equalize_ranks_whatever_the_distribution():
 
 
 def test_unknown_preprocessing_names_the_known():
-    with pytest.raises(ConfigError, match="there is no preprocessing 'sharpen'; there are equalize, none"):
+    with pytest.raises(ConfigError, match="there is no preprocessing 'sharpen'; there are clahe, "):
         get_preprocessor("sharpen")
 
 

@@ -10,7 +10,9 @@ from affine import Affine
 
 from sensetrack import Displacement, Flag, Grid, Image, ImagePair, OffsetField
 from sensetrack.errors import InputError
-from truth import TALL, UTM
+from sensetrack.files.pairing import pair
+from sensetrack.ot.algorithms import NCC
+from truth import TALL, UTM, arrays
 
 PIXELS = np.arange(20.0).reshape(4, 5)
 
@@ -114,4 +116,74 @@ def test_flags_add_up_and_never_delete():
     assert twice.good.sum() == 3
     assert (twice.d_row == 1).all()
     assert (field.flags == 0).all()
-    assert len({flag.value for flag in Flag}) == 11
+    assert len({flag.value for flag in Flag}) == 12
+
+
+@pytest.fixture
+def rgb():
+    pixels = np.arange(4 * 5 * 3, dtype=np.int16).reshape(4, 5, 3)
+    pixels[1, 2, 1] = -9
+    return Image(pixels, TALL, UTM, nodata=-9, band_names=("red", "green", "blue"), sensor="S2")
+
+
+def test_bands_by_number_name_and_attribute(rgb):
+    assert len(rgb) == rgb.count == 3
+    assert rgb.bandnames == ("red", "green", "blue")
+    np.testing.assert_array_equal(rgb[1], rgb.image[..., 1])
+    np.testing.assert_array_equal(rgb["green"], rgb[1])
+    np.testing.assert_array_equal(rgb.green, rgb[1])
+    np.testing.assert_array_equal(rgb[-1], rgb.blue)
+    np.testing.assert_array_equal(np.stack(list(rgb), axis=-1), rgb.image)
+    one = Image(np.zeros((4, 5)))
+    np.testing.assert_array_equal(one.B1, one[0])
+    with pytest.raises(IndexError, match="no index 3"):
+        rgb[3]
+    with pytest.raises(InputError, match="no band 'nir'; there are red, green, blue"):
+        rgb["nir"]
+    with pytest.raises(AttributeError, match="nir"):
+        _ = rgb.nir
+    assert repr(rgb) == "Image(4 x 5 px, red, green, blue, int16, EPSG:32632)"
+
+
+def test_one_band_as_an_image(rgb):
+    second = rgb.band(2)
+    assert (second.band_names, second.sensor, second.nodata) == (("green",), "S2", -9)
+    assert second.grid.same_as(rgb.grid)
+    assert not second.valid[1, 2]
+    assert rgb.band(1).valid.all()
+    assert rgb.band("blue").image[0, 0] == 2
+    assert [image.band_names for image in rgb.split_channels()] == [("red",), ("green",), ("blue",)]
+    with pytest.raises(InputError, match="counted from 1, instead got band 0"):
+        rgb.band(0)
+
+
+def test_grey_is_luminance_and_missing_where_a_band_is(rgb):
+    grey = rgb.grey()
+    assert grey.image[0, 0] == pytest.approx(0.7154 + 2 * 0.0721, abs=1e-6)
+    assert rgb.mask[1, 2]
+    assert np.isnan(grey.image[1, 2])
+    assert rgb.mask.sum() == np.isnan(grey.image).sum() == 1
+    assert rgb.image[1, 2, 1] == -9
+    with pytest.raises(InputError, match="instead got 2"):
+        Image(np.zeros((4, 5, 2))).grey()
+
+
+def test_coregistered_means_shape_transform_and_crs(rgb):
+    assert rgb.is_coregistered(rgb.band(1))
+    assert not rgb.is_coregistered(Image(np.zeros((4, 6)), TALL, UTM))
+    assert not rgb.is_coregistered(Image(np.zeros((4, 5)), TALL, "EPSG:32633"))
+    assert not rgb.is_coregistered(Image(np.zeros((4, 5)), TALL @ Affine.translation(0.5, 0), UTM))
+    assert Image(np.zeros((4, 5))).is_coregistered(Image(np.ones((4, 5))))
+    with pytest.raises(ValueError, match="only one of the two"):
+        rgb.is_coregistered(Image(np.zeros((4, 5))))
+
+
+def test_a_band_of_an_image_in_memory_is_tracked():
+    first, second = arrays((100, 120), seed=2)
+    images = [Image(np.stack([np.full(part.shape, 3.0), part], axis=-1), TALL, UTM) for part in (first, second)]
+    with pytest.raises(InputError, match="one band, instead got 2"):
+        NCC(chip=32, step=16, search=8)(*images)
+    both = pair(*images, band=2)
+    field = NCC(chip=32, step=16, search=8)(both.reference, both.secondary)
+    assert np.median(field.d_row[field.good]) == pytest.approx(3, abs=0.05)
+    assert np.median(field.d_col[field.good]) == pytest.approx(5, abs=0.05)

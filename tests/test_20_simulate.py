@@ -10,6 +10,7 @@ from sensetrack.ot.algorithms import NCC
 from sensetrack.ot.image_processing import Equalize, preprocess
 from sensetrack.ot.interfaces import Image, ImagePair
 from sensetrack.ot.simulate import SimulatedPair, mountain_pair
+from truth import speckle, uniform
 
 SMALL = (256, 300)
 ARRAYS = ("reference", "secondary", "d_row", "d_col", "stable", "cloud")
@@ -135,3 +136,20 @@ def test_without_motion_nothing_moves():
 def test_too_small_an_image_is_refused():
     with pytest.raises(ConfigError, match=r"at least .* instead got \(100, 300\)"):
         mountain_pair((100, 300))
+
+
+@pytest.mark.parametrize("coherence", [1.0, 0.6, 0.3])
+def test_speckle_is_as_coherent_as_asked_where_it_went(coherence):
+    reference, secondary = (part**2 for part in speckle((180, 230), uniform(3, 5), coherence=coherence, seed=2))
+
+    def measured(d_row, d_col):
+        """Square root of the correlation of intensities: the coherence of complex Gaussian amplitudes."""
+        there = secondary[10 + d_row : 160 + d_row, 10 + d_col : 200 + d_col]
+        return np.sqrt(max(np.corrcoef(reference[10:160, 10:200].ravel(), there.ravel())[0, 1], 0))
+
+    assert measured(3, 5) == pytest.approx(coherence, abs=0.03)
+    for other in ((5, 3), (-3, -5), (0, 0)):
+        assert measured(*other) < 0.15
+    # Fully developed: intensity is distributed exponentially, its mean is its standard deviation.
+    for intensity in (reference, secondary):
+        assert intensity.mean() / intensity.std() == pytest.approx(1, abs=0.03)

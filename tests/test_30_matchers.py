@@ -8,7 +8,7 @@ from affine import Affine
 
 from sensetrack import Flag, Image, ImagePair
 from sensetrack.errors import ConfigError, GridMismatchError, NoMatchError
-from sensetrack.ot.algorithms import ALGORITHMS, NCC, OpenCVOpticalFlow
+from sensetrack.ot.algorithms import ALGORITHMS, NCC, OpenCVOpticalFlow, SkiOpticalFlowILK, SkiOpticalFlowTVL1
 from sensetrack.ot.image_processing import get_preprocessor, preprocess
 from sensetrack.workflow.executors import threads
 from truth import TALL, UTM, arrays, bump, make_pair, rmse, truth_at, uniform
@@ -308,7 +308,16 @@ def test_parameters_are_described(algorithm):
         assert field.description, name
 
 
-@pytest.mark.parametrize(("matcher", "limit"), [(OpenCVOpticalFlow(), 0.04), (NCC(chip=64, step=16), 0.07)])
+BUMP = [
+    (OpenCVOpticalFlow(), 0.04),
+    (SkiOpticalFlowILK(), 0.045),
+    (SkiOpticalFlowTVL1(), 0.13),
+    (SkiOpticalFlowTVL1(attachment=10, num_warp=3), 0.105),
+    (NCC(chip=64, step=16), 0.07),
+]
+
+
+@pytest.mark.parametrize(("matcher", "limit"), BUMP, ids=lambda value: getattr(value, "name", None))
 def test_accuracy_on_a_gaussian_bump(matcher, limit):
     """512 x 512, 3 px down and 2 px left at the top, 80 px wide, 2 % noise, equalised, class defaults."""
     motion = bump((512, 512))

@@ -52,7 +52,7 @@ def test_settings_survive_yaml_and_json(tmp_path_factory, **values):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"algorithm": "magic"}, "there is no algorithm 'magic'; there are farneback, ncc"),
+        ({"algorithm": "magic"}, "there is no algorithm 'magic'; there are farneback, ilk, ncc, pcc, tvl1"),
         ({"algorithm": "farneback", "parameters": {"chip": 3}}, "no parameter 'chip'; it has flow, pyr_scale"),
         ({"preprocess": "sharpen"}, "there is no preprocessing"),
         ({"chipsize": 3}, "TrackConfig has no parameter 'chipsize'; it has algorithm, parameters"),

@@ -75,7 +75,7 @@ def test_algorithms_are_listed_with_defaults_and_units(cli):
     text = cli("algorithms", "farneback").out
     assert "winsize" in text
     assert "[16 px]" in text
-    assert "there are farneback, ncc" in cli("algorithms", "magic").error
+    assert "there are farneback, ilk, ncc, pcc, tvl1" in cli("algorithms", "magic").error
 
 
 def test_info_says_what_a_file_is(cli, pair_files):
@@ -200,7 +200,7 @@ def test_the_options_of_track_are_its_settings(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     text = cli("track", "--help").out
     for name, field in TrackConfig.model_fields.items():
-        if name == "parameters":
+        if name in ("parameters", "preprocess_parameters"):  # --set
             continue
         option = {"formats": "format"}.get(name, name).replace("_", "-")
         line = next(line for line in text.splitlines() if f"--{option} " in line)

@@ -33,6 +33,12 @@ def test_there_is_nothing_else():
         ("sensetrack.ot.interfaces", "Flag"),
         ("sensetrack.ot.algorithms", "NCC"),
         ("sensetrack.ot.algorithms", "OpenCVOpticalFlow"),
+        ("sensetrack.ot.algorithms", "SkiOpticalFlowILK"),
+        ("sensetrack.ot.algorithms", "SkiOpticalFlowTVL1"),
+        ("sensetrack.ot.algorithms", "SkiPCC_Vector"),
+        ("sensetrack.ot.algorithms", "stepped_rolling_window"),
+        ("sensetrack.ot.cli", "BaseCLI"),
+        ("sensetrack.ot.image_processing.dispatcher", "dispatcher"),
     ],
 )
 def test_homes(module, name):
@@ -55,3 +61,35 @@ def test_the_spelling_in_scripts():
     # Positional arguments of the first release: flow, pyr_scale, levels, winsize ...
     assert OpenCVOpticalFlow(None, 0.5, 3, 21).winsize == 21
     assert OpenCVOpticalFlow.from_dict({"winsize": 20, "levels": None}).levels == 4
+
+
+def test_the_positional_arguments_of_the_first_release():
+    from sensetrack.ot.algorithms import SkiOpticalFlowILK, SkiOpticalFlowTVL1, SkiPCC_Vector
+
+    ilk = SkiOpticalFlowILK(4, 3, True, False)
+    assert (ilk.radius, ilk.num_warp, ilk.gaussian, ilk.prefilter) == (4, 3, True, False)
+    assert SkiOpticalFlowILK().to_dict() | {"round_trip": None} == {
+        "radius": 7, "num_warp": 10, "gaussian": False, "prefilter": False, "round_trip": None,
+    }  # fmt: skip
+    tvl1 = SkiOpticalFlowTVL1(10, 0.2, 3, 5, 1e-3, True)
+    assert (tvl1.attachment, tvl1.tightness, tvl1.num_warp, tvl1.num_iter) == (10, 0.2, 3, 5)
+    assert (tvl1.tol, tvl1.prefilter) == (1e-3, True)
+    pcc = SkiPCC_Vector((32, 48), 8, False, 10)
+    assert (pcc.winsize, pcc.step_size, pcc.phase_norm, pcc.upsmp_fac) == ((32, 48), (8, 8), False, 10)
+    assert SkiPCC_Vector.from_dict({"winsize": 4, "step_size": 1, "upsmp_fac": 1.0}).winsize == (4, 4)
+
+
+def test_to_json_writes_the_file_it_always_wrote(tmp_path, monkeypatch):
+    from sensetrack.ot.algorithms import SkiPCC_Vector
+
+    monkeypatch.chdir(tmp_path)
+    SkiPCC_Vector(32, 8, False).toJSON()
+    assert [path.name for path in tmp_path.iterdir()] == ["SkiPCC_Vector_parms.json"]
+    assert SkiPCC_Vector.from_JSON("SkiPCC_Vector_parms.json").phase_norm is False
+
+
+def test_the_schema_says_defaults_and_limits():
+    from sensetrack.ot.algorithms import SkiOpticalFlowILK
+
+    schema = SkiOpticalFlowILK.model_json_schema()["properties"]["radius"]
+    assert (schema["default"], schema["minimum"], schema["unit"]) == (7, 1, "px")

@@ -96,6 +96,54 @@ def make_pair(
     return Image(reference, affine, crs), Image(secondary, affine, crs)
 
 
+SPREAD = 0.85
+"""Point spread of `speckle` (standard deviation, px)."""
+
+
+def speckle(
+    shape: tuple[int, int] = (300, 340), motion: Motion | None = None, *, coherence: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reference and secondary amplitude (float64) of fully developed speckle, without any other texture.
+
+    Complex Gaussian scatterers, four a pixel, each somewhere in its quarter: the reference draws them at their places
+    p, the secondary at p + d(p), where an evenly spread share 1 - `coherence` of them is replaced by others. That
+    share is what the complex coherence lacks. For motions up to 12 px.
+    """
+    motion = motion or uniform(3, 5)
+    rng = np.random.default_rng(seed)
+    margin = 18
+    corner = np.indices([2 * (n + 2 * margin) for n in shape]).reshape(2, -1)
+    row, col = (corner + rng.uniform(size=corner.shape)) / 2 - margin - 0.5
+    first, other = rng.normal(size=(2, row.size, 2)).view(complex)[..., 0]
+    # Low-discrepancy lattice (R2): a random share would leave patches of more and of less coherence.
+    kept = (rng.uniform() + (0.7548776662, 0.5698402910) @ corner) % 1 < coherence
+    d_row, d_col = motion(row, col)
+    reference = _sum_of_spreads(shape, row, col, first)
+    secondary = _sum_of_spreads(shape, row + d_row, col + d_col, np.where(kept, first, other))
+    return np.abs(reference), np.abs(secondary)
+
+
+def _sum_of_spreads(shape: tuple[int, int], row: np.ndarray, col: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Complex sum of the point spreads of scatterers; (row, col) are in pixel centres."""
+    reach = int(np.ceil(4.5 * SPREAD))
+    width = shape[1] + 4 * reach
+    size = (shape[0] + 4 * reach) * width
+    base_r, base_c = np.round(row).astype(int), np.round(col).astype(int)
+    near = (base_r >= -reach) & (base_r < shape[0] + reach) & (base_c >= -reach) & (base_c < shape[1] + reach)
+    row, col, weight, base_r, base_c = (part[near] for part in (row, col, weight, base_r, base_c))
+    pixel = (base_r + 2 * reach) * width + base_c + 2 * reach
+    taps = range(-reach, reach + 1)
+    by_col = [np.exp(-((base_c + j - col) ** 2) / (2 * SPREAD**2)) for j in taps]
+    image = np.zeros((2, size))
+    for i in taps:
+        line = weight * np.exp(-((base_r + i - row) ** 2) / (2 * SPREAD**2))
+        for j, gain in zip(taps, by_col, strict=True):
+            for k, part in enumerate((line.real, line.imag)):
+                image[k] += np.bincount(pixel + i * width + j, part * gain, size)
+    cut = slice(2 * reach, -2 * reach)
+    return (image[0] + 1j * image[1]).reshape(-1, width)[cut, cut]
+
+
 def truth_at(field: OffsetField, motion: Motion, chip: tuple[int, int] = (1, 1)) -> tuple[np.ndarray, np.ndarray]:
     """Motion at the posts of a field, averaged over the chips (posts are chip centres)."""
     rows = np.arange(field.grid.shape[0])[:, None] * field.step[0]

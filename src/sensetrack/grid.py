@@ -159,25 +159,28 @@ class Grid:
         points a pixel apart, so units (feet, degrees) and scale factors (Mercator, polar stereographic) are
         all in them.
         """
+        row = np.linspace(0, self.shape[0] - 1, min(_LATTICE, self.shape[0]))
+        col = np.linspace(0, self.shape[1] - 1, min(_LATTICE, self.shape[1]))
+        spread = _lattice_to_grid(row, col, self.shape)
+        along_x, along_y = self._scale_at(*np.meshgrid(row, col, indexing="ij"))
+        return spread(along_x), spread(along_y)
+
+    def _scale_at(self, row: Any, col: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Metres per CRS unit along x and along y at some pixels."""
         transform, crs = self.transform, self.crs
         if crs is None or not (crs.is_geographic or crs.is_projected):
             unit = 1.0 if crs is None else crs.axis_info[0].unit_conversion_factor
-            flat = np.broadcast_to(np.float64(unit), self.shape)
+            flat = np.full(np.shape(row), unit)
             return flat, flat
-        row = np.linspace(0, self.shape[0] - 1, min(_LATTICE, self.shape[0]))
-        col = np.linspace(0, self.shape[1] - 1, min(_LATTICE, self.shape[1]))
-        x, y = self.xy(*np.meshgrid(row, col, indexing="ij"))
         half = 0.5 * float(np.sqrt(abs(transform.determinant)))
-        along_x, along_y = _geodesics(crs, x, y, half)
-        spread = _lattice_to_grid(row, col, self.shape)
-        return spread(along_x), spread(along_y)
+        return _geodesics(crs, *self.xy(row, col), half)
 
     @cached_property
     def grid_scale(self) -> tuple[float, float]:
         """CRS units per ground metre along x and y at the middle of the grid: what `to_map` divided out."""
-        middle = (self.shape[0] // 2, self.shape[1] // 2)
-        along_x, along_y = self.ground_scale
-        return 1 / float(along_x[middle]), 1 / float(along_y[middle])
+        # Not from `ground_scale`: that is as large as the grid.
+        along_x, along_y = self._scale_at(np.array([self.shape[0] // 2]), np.array([self.shape[1] // 2]))
+        return 1 / float(along_x[0]), 1 / float(along_y[0])
 
     @property
     def pixel_size(self) -> tuple[float, float]:

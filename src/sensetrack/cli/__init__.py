@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sensetrack.errors import SenseTrackError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cyclopts import App
 
@@ -18,10 +18,13 @@ COMMANDS = {
     "demo": "Track a landslide whose truth is known; needs no data and no network.",
     "track": "Measure how the ground moved between two scenes and write the whole product.",
     "algorithms": "List the algorithms, or describe one: parameters, defaults, units.",
+    "preprocessors": "List the filters that can go before an algorithm, or describe one.",
     "info": "Say what a product is: size, bands, where and when.",
     "doctor": "Report versions, drivers, other programs, credentials present, cores, space.",
 }
 """Names and one-line helps; the modules behind them are imported only when they are called."""
+_MODULES = {"preprocessors": "algorithms"}
+"""Where a command is that does not live in a module of its name."""
 
 
 def build_app() -> App:
@@ -41,17 +44,22 @@ def build_app() -> App:
         help_format="plaintext",
     )
     for place, (name, text) in enumerate(COMMANDS.items()):
-        app.command(f"sensetrack.cli.{name}:{name}", name=name, help=text, sort_key=place)
+        module = _MODULES.get(name, name)
+        app.command(f"sensetrack.cli.{module}:{name}", name=name, help=text, sort_key=place)
     return app
 
 
-def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  one for each way to end
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; errors become one line on stderr."""
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(_call, list(sys.argv[1:] if arguments is None else arguments))
+
+
+def guarded(call: Callable[[list[str]], int], tokens: list[str]) -> int:  # noqa: PLR0911  one for each way to end
+    """Call with the words of a command line; every exception becomes one line on stderr and an exit code."""
     debug = "--debug" in tokens
     _set_up_logging(tokens)
     try:
-        return _call(tokens)
+        return call(tokens)
     except SenseTrackError as error:
         return _report(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:
@@ -123,8 +131,8 @@ def _end(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def main() -> NoReturn:
-    """Entry point of the `sensetrack` command."""
+def main(call: Callable[[], int] = run) -> NoReturn:
+    """Entry point of the `sensetrack` command, and of the commands of the first release."""
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _end)
-    sys.exit(run())
+    sys.exit(call())

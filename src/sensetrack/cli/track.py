@@ -18,12 +18,13 @@ from sensetrack.cli.common import (
     echo,
     echo_json,
     progress,
-    whole,
 )
 from sensetrack.errors import ConfigError
 
 MATCHING = Group("Matching", sort_key=1)
 GROUND = Group("Ground and time", sort_key=2)
+FILTER = "preprocess."
+"""What a key of --set begins with that is a parameter of the filter."""
 TRUST = Group("What is flagged", sort_key=3)
 
 Pair = Annotated[str | None, Parameter(group=MATCHING)]
@@ -46,14 +47,23 @@ def track(
     search: Annotated[str | None, Parameter(group=MATCHING, help="Half width of the search, px. [ncc: 16]")] = None,
     set_: Annotated[
         list[str] | None,
-        Parameter(name="--set", group=MATCHING, negative="", help="Any parameter of the algorithm: key=value."),
+        Parameter(
+            name="--set",
+            group=MATCHING,
+            negative="",
+            help="Any parameter of the algorithm: key=value; of the filter: preprocess.key=value.",
+        ),
     ] = None,
     preprocess: Annotated[
         str | None,
-        Parameter(group=MATCHING, help="Contrast filter before matching, or none. [default: equalize]"),
+        Parameter(
+            group=MATCHING,
+            help="Filter before matching, or none; see `sensetrack preprocessors`. [default: equalize]",
+        ),
     ] = None,
     band: Annotated[
-        int | None, Parameter(group=MATCHING, converter=whole, help="Band of both images, counted from 1. [default: 1]")
+        str | None,
+        Parameter(group=MATCHING, help="Band of both images, from 1; grey: luminance of the first three. [default: 1]"),
     ] = None,
     nodata: Annotated[
         float | None, Parameter(group=MATCHING, help="Value without measurement; overrides the files.")
@@ -99,7 +109,10 @@ def track(
     ] = None,
     min_score: Annotated[
         float | None,
-        Parameter(group=TRUST, help="Score below which a post is flagged. [ncc: 0.3, farneback: 0.6]"),
+        Parameter(
+            group=TRUST,
+            help="Score below which a post is flagged. [ncc: 0.3, pcc: 0.3, farneback: 0.6, ilk: 0.7, tvl1: 0.85]",
+        ),
     ] = None,
     min_peak_ratio: Annotated[
         float | None,
@@ -145,10 +158,12 @@ def track(
         name: value for name, value in (("chip", chip), ("step", step), ("search", search)) if value is not None
     }
     parameters |= dict(read_setting(text) for text in set_ or [])
+    of_filter = {key: parameters.pop(key) for key in list(parameters) if key.startswith(FILTER)}
     values: dict[str, Any] = {
         "algorithm": algorithm,
         "parameters": parameters or None,
         "preprocess": preprocess,
+        "preprocess_parameters": {key.removeprefix(FILTER): value for key, value in of_filter.items()} or None,
         "band": band,
         "nodata": nodata,
         "coregister": coregister,

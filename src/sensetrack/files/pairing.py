@@ -198,6 +198,7 @@ def _layers(items: Sequence[Image | str | os.PathLike[str]], band: Band, nodata:
 
 def _layer(file: Image | RasterFile, band: Band, nodata: float | None) -> _Layer:
     if isinstance(file, Image):
+        file = file if file.count == 1 else file.grey() if band == "grey" else file.band(band)
         return _Layer("image in memory", _ImageSource(file), file.grid, None, file.acquired, file.sensor)
     source = BandSource(file, band, nodata)
     if band == "grey":

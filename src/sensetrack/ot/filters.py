@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from sensetrack.ot.interfaces import Flag, OffsetField
 
@@ -120,6 +121,16 @@ def _median(values: NDArray[Any], number: NDArray[Any]) -> NDArray[Any]:
     low, high = np.maximum((number - 1) // 2, 0), np.minimum(number // 2, len(values) - 1)
     pick = (np.take_along_axis(values, place[None], axis=0)[0] for place in (low, high))
     return np.asarray(sum(pick) / np.float32(2))
+
+
+def flag_islands(field: OffsetField, smallest: int) -> OffsetField:
+    """Raise OUTLIER on good posts that hang together in groups of fewer than `smallest`.
+
+    Within its smoothing window a dense flow agrees with itself: where it lost the ground, it leaves islands of one
+    opinion in a sea of flags.
+    """
+    groups, _ = ndimage.label(field.good)
+    return field.flagged(field.good & (np.bincount(groups.ravel())[groups] < smallest), Flag.OUTLIER)
 
 
 def flag_area(field: OffsetField, inside: NDArray[np.bool_]) -> OffsetField:

@@ -16,7 +16,8 @@ import numpy as np
 
 from sensetrack import blocks
 from sensetrack.errors import InputError, NoMatchError
-from sensetrack.grid import Grid
+from sensetrack.grid import Grid, crs_name
+from sensetrack.ot.bands import Bands
 from sensetrack.ot.chips import ChipGrid
 from sensetrack.ot.fields import Displacement, Flag, Match, OffsetField
 from sensetrack.ot.parameters import Parameters
@@ -59,8 +60,8 @@ class Source(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
-@dataclass(frozen=True, eq=False, init=False)
-class Image:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Image(Bands):
     """An image and what is known about it.
 
     Parameters
@@ -129,6 +130,10 @@ class Image:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        place = crs_name(self.grid.crs) if self.grid.georeferenced else "no georeference"
+        return f"Image({self.height} x {self.width} px, {', '.join(self.band_names)}, {self.data.dtype}, {place})"
+
     @property
     def image(self) -> NDArray[Any]:
         """All pixels as an array (read now where they are on disk)."""
@@ -161,7 +166,7 @@ class Image:
 
     @property
     def count(self) -> int:
-        """Number of bands."""
+        """Number of bands; `len` says the same."""
         return len(self.band_names)
 
     @property
@@ -174,6 +179,12 @@ class Image:
         """The image in spreads from its median; its sample of the pixels is read once, when first asked for."""
         return Scaled(self)
 
+    def _with_pixels(self, pixels: Source, names: tuple[str, ...]) -> Image:
+        return Image(
+            pixels, self.affine, self.crs, self.nodata, valid=self.mask_source, band_names=names,
+            acquired=self.acquired, sensor=self.sensor,
+        )  # fmt: skip
+
     def with_data(self, data: Source) -> Image:
         """Return the same scene with other pixels: one band on the same grid, NaN where not valid."""
         return Image(data, self.affine, self.crs, acquired=self.acquired, sensor=self.sensor)
@@ -181,21 +192,15 @@ class Image:
     def taken(self, acquired: datetime) -> Image:
         """Return the image with another acquisition time (UTC)."""
         return Image(
-            self.data,
-            self.affine,
-            self.crs,
-            self.nodata,
-            valid=self.mask_source,
-            band_names=self.band_names,
-            acquired=acquired,
-            sensor=self.sensor,
-        )
+            self.data, self.affine, self.crs, self.nodata, valid=self.mask_source, band_names=self.band_names,
+            acquired=acquired, sensor=self.sensor,
+        )  # fmt: skip
 
     def read(self, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window of a one-band image: pixels as stored, and which of them are usable."""
         if self.count != 1:
             message = f"matching needs an image of one band, instead got {self.count}"
-            raise InputError(message, advice="choose a band")
+            raise InputError(message, advice="choose one with image.band(1), or take image.grey()")
         values = np.asarray(self.data[rows, cols])
         if values.ndim == 3:
             values = values[..., 0]

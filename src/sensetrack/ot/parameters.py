@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sensetrack.errors import ConfigError, one_line
+from sensetrack.errors import ConfigError, OutputError, one_line
 
 PxPair = tuple[
     Annotated[int, Field(ge=1)],
@@ -91,7 +92,10 @@ class Parameters(BaseModel):
     # The spellings of the first release.
     from_JSON: ClassVar = from_json  # noqa: N815
     from_YAML: ClassVar = from_yaml  # noqa: N815
-    toJSON: ClassVar = to_json  # noqa: N815
+
+    def toJSON(self, file: str | Path | None = None) -> None:  # noqa: N802
+        """Write the parameters as JSON, by default to ``{class}_parms.json`` in the working folder."""
+        self.to_json(file or f"{type(self).__name__}_parms.json")
 
 
 def explain(error: ValidationError, owner: str, known: list[str]) -> str:
@@ -133,6 +137,13 @@ def load_mapping(path: Path, parse: Any) -> dict[str, Any]:
 
 
 def _save(text: str, path: str | Path | None) -> str:
+    """Write a text, whole or not at all."""
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        part = Path(f"{path}.{os.getpid()}.part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(f"cannot be written ({error.strerror})", path=path) from error
     return text

@@ -34,7 +34,8 @@ def phase_correlate(
     normalise : bool
         Divide the spectrum by its magnitude: every frequency counts alike.
     upsample : int
-        Shifts are found to 1 / `upsample` px.
+        Shifts are found to 1 / `upsample` px. The highest frequency, whose sign nobody knows, counts half for each:
+        scikit-image's shifts differ by up to some hundredths of a pixel.
 
     Returns
     -------

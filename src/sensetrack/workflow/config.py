@@ -20,8 +20,11 @@ class TrackConfig(Parameters):
 
     algorithm: str = Field("ncc", description="name of the algorithm")
     parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the algorithm")
-    preprocess: str = Field("equalize", description="contrast filter before matching; 'none' for none")
-    band: int = Field(1, description="band of both images, from 1")
+    preprocess: str = Field("equalize", description="filter before matching; 'none' for none")
+    preprocess_parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the filter")
+    band: int | Literal["grey"] = Field(
+        1, description="band of both images, from 1; 'grey' for the luminance of the first three"
+    )
     nodata: float | None = Field(None, description="value without measurement; overrides what the files declare")
     warp: bool = Field(default=True, description="resample the secondary where its grid differs; else that is an error")
     coregister: Literal["none", "shift", "similarity", "affine"] = Field(
@@ -67,7 +70,7 @@ class TrackConfig(Parameters):
         if self.stable_ground and self.unstable_ground:
             message = "stable_ground and unstable_ground say the same thing twice"
             raise ConfigError(message, advice="give one of them")
-        if self.band < 1:
+        if self.band != "grey" and self.band < 1:
             message = f"bands are counted from 1, instead got band {self.band}"
             raise ConfigError(message)
         self.matcher()
@@ -78,8 +81,8 @@ class TrackConfig(Parameters):
         return get_algorithm(self.algorithm).from_dict(self.parameters)
 
     def preprocessor(self) -> Preprocessor:
-        """Return the contrast filter."""
-        return get_preprocessor(self.preprocess)()
+        """Return the filter with its parameters."""
+        return get_preprocessor(self.preprocess).from_dict(self.preprocess_parameters)
 
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:
@@ -91,8 +94,9 @@ class TrackConfig(Parameters):
         values = load_mapping(Path(path), yaml.safe_load)
         values = values.get("configuration", values)
         given = {key: value for key, value in changes.items() if value is not None}
-        stored = values.get("algorithm", "ncc")
-        kept = values.get("parameters") or {} if given.get("algorithm", stored) == stored else {}
-        if isinstance(kept, dict):  # else the check of the whole says so
-            given["parameters"] = kept | given.get("parameters", {})
+        for of, name in (("algorithm", "parameters"), ("preprocess", "preprocess_parameters")):
+            stored = values.get(of, cls.model_fields[of].default)
+            kept = values.get(name) or {} if given.get(of, stored) == stored else {}
+            if isinstance(kept, dict):  # else the check of the whole says so
+                given[name] = kept | given.get(name, {})
         return cls.from_dict(values | given)

@@ -21,7 +21,7 @@ from sensetrack.files.raster import parse_time
 from sensetrack.files.vector import area_at_posts, extent_of, write_points
 from sensetrack.ot.bias import BiasReport, unbias
 from sensetrack.ot.coregister import CoregistrationReport, coregister
-from sensetrack.ot.filters import flag_area, flag_low_score, flag_outliers
+from sensetrack.ot.filters import flag_area, flag_islands, flag_low_score, flag_outliers
 from sensetrack.ot.gross import GrossShift, gross_shift
 from sensetrack.ot.image_processing import preprocess
 from sensetrack.ot.interfaces import Displacement, Flag, ImagePair, OffsetField
@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 WHOLLY = 0.9
 """Share of a chip that must be on stable ground for its offset to count as stable."""
+ISLAND = 9
+"""Smoothing windows that a group of pixels of a dense flow must be as large as, to be believed."""
 _BACKDROP = 1200
 """Longer side of the picture behind the quick-look, px."""
 
@@ -111,6 +113,8 @@ def track(
         noise=config.outlier_noise,
         spacing=tuple(max(1, s // (4 * p)) for s, p in zip(algorithm.support, offsets.step, strict=True)),  # type: ignore[arg-type]
     )
+    if offsets.step == (1, 1):
+        offsets = flag_islands(offsets, ISLAND * math.prod(algorithm.support))
     clock.lap("flag")
     bias = None
     if stable is not None and config.bias != "none":
@@ -152,7 +156,7 @@ def run_track(
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", SenseTrackWarning)
-        images = _open_pair(reference, secondary, config)
+        images = open_pair(reference, secondary, config)
         require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
         with threads(workers) as mapper:
             result = track(
@@ -165,11 +169,7 @@ def run_track(
             )
             backdrop = _backdrop(images, mapper)
         _require_matches(result.offsets, reference)
-        notes = [str(w.message) for w in caught if issubclass(w.category, SenseTrackWarning)]
-        for note in notes:
-            log.warning("%s", note)
-        for other in (w for w in caught if not issubclass(w.category, SenseTrackWarning)):
-            log.debug("%s", other.message)
+        notes = notes_of(caught)
         clock.lap("track")
         record = run_record(config, inputs, images, result, notes)
         try:
@@ -182,7 +182,16 @@ def run_track(
     return record
 
 
-def _open_pair(reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig) -> ImagePair:
+def notes_of(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Log the warnings that were recorded, and return those of ours: they belong into the run record."""
+    for warning in caught:
+        ours = issubclass(warning.category, SenseTrackWarning)
+        log.log(logging.WARNING if ours else logging.DEBUG, "%s", warning.message)
+    return [str(warning.message) for warning in caught if issubclass(warning.category, SenseTrackWarning)]
+
+
+def open_pair(reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig) -> ImagePair:
+    """Open two files on one grid, as the settings say."""
     within = extent_of(config.aoi) if config.aoi else None
     with _about(config.aoi):
         pair = bring_together(
@@ -191,7 +200,7 @@ def _open_pair(reference: str | os.PathLike[str], secondary: str | os.PathLike[s
             band=config.band,
             nodata=config.nodata,
             within=within,
-            margin=max(a + b for a, b in zip(*_reach(config), strict=True)),
+            margin=_margin(config),
             warp=config.warp,
             max_pixels=config.max_pixels,
         )
@@ -213,9 +222,10 @@ def _about(path: str | None) -> Iterator[None]:
         raise
 
 
-def _reach(config: TrackConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+def _margin(config: TrackConfig) -> int:
+    """Pixels around an area of interest that its posts need."""
     algorithm = config.matcher()
-    return algorithm.support, algorithm.halo
+    return max(a + b for a, b in zip(algorithm.support, algorithm.halo, strict=True)) + config.preprocessor().halo
 
 
 def _coregister(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from sensetrack.ot.algorithms.flows import OpenCVOpticalFlow, SkiOpticalFlowILK, SkiOpticalFlowTVL1
 from sensetrack.ot.algorithms.ncc import NCC
 from sensetrack.ot.algorithms.pcc import SkiPCC_Vector
-from sensetrack.ot.algorithms.registry import ALGORITHMS, get_algorithm, load_plugins, register
+from sensetrack.ot.algorithms.registry import ALGORITHMS, get_algorithm, register
 from sensetrack.ot.chips import stepped_rolling_window
+from sensetrack.ot.plugins import load_plugins
 
 __all__ = [
     "ALGORITHMS",

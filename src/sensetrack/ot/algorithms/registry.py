@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-from importlib import metadata
 from typing import TypeVar
 
 from sensetrack.errors import ConfigError, one_line
 from sensetrack.ot.interfaces import OTAlgorithm
-
-log = logging.getLogger(__name__)
 
 ALGORITHMS: dict[str, type[OTAlgorithm]] = {}
 """Every registered algorithm by name."""
@@ -40,18 +35,3 @@ def get_algorithm(name: str) -> type[OTAlgorithm]:
         message = f"there is no algorithm {one_line(name)!r}; there are {', '.join(sorted(ALGORITHMS))}"
         raise ConfigError(message)
     return ALGORITHMS[name.lower()]
-
-
-def load_plugins(group: str) -> None:
-    """Import what other packages offer under an entry point group; their classes register themselves.
-
-    A package that cannot be imported, or would take a name of ours, is named in a warning and left out: one broken
-    plug-in does not stop a job that does not use it.
-    """
-    for point in metadata.entry_points(group=group):
-        if point.module in sys.modules:  # imported, or importing us just now
-            continue
-        try:
-            point.load()
-        except Exception as error:  # whatever other people's code raises
-            log.warning("plug-in %s of %s cannot be used (%s: %s)", point.name, group, type(error).__name__, error)

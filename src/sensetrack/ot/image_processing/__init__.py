@@ -37,6 +37,7 @@ from sensetrack.ot.image_processing.local import (
     Wallis,
 )
 from sensetrack.ot.image_processing.svd import SvdDenoise
+from sensetrack.ot.plugins import load_plugins
 
 __all__ = [
     "PREPROCESSORS",
@@ -70,3 +71,5 @@ __all__ = [
     "preprocess",
     "register",
 ]
+
+load_plugins("sensetrack.preprocessors")
