@@ -57,7 +57,7 @@ def test_shifts_are_those_of_scikit_image(normalise, shape, upsample):
     d_row, d_col, _ = phase_correlate(a, b, normalise=normalise, upsample=upsample)
     norm = "phase" if normalise else None
     theirs = -np.array([
-        phase_cross_correlation(x, y, normalization=norm, upsample_factor=upsample)[0] for x, y in zip(a, b, strict=True)
+        phase_cross_correlation(*both, normalization=norm, upsample_factor=upsample)[0] for both in zip(a, b, strict=True)
     ])  # fmt: skip
     apart = np.abs(np.stack([d_row, d_col], -1) - theirs).max(axis=1)
     assert len(apart) > 15

@@ -33,7 +33,9 @@ def posts(field):
 
 def at_posts(trusted, field):
     """Good offsets of another field, between its posts; NaN where it has none."""
-    places = [(place - start) / step for place, start, step in zip(posts(field), trusted.start, trusted.step, strict=True)]
+    places = [
+        (place - start) / step for place, start, step in zip(posts(field), trusted.start, trusted.step, strict=True)
+    ]
     return [
         ndimage.map_coordinates(np.where(trusted.good, part, np.nan), places, order=1, cval=np.nan)
         for part in (trusted.d_row, trusted.d_col)
@@ -133,6 +135,8 @@ def test_what_moved_too_far_is_right_or_flagged(photos, name):
     confident = field.good & inside
     slow = np.sum(field.magnitude[confident] < 8) / inside.sum()
     wrong = np.sum(difference(field, trusted)[confident] > 3) / inside.sum()
-    print(f"{name}: {confident.sum() / inside.sum():.0%} of the ice measured, {slow:.2%} too slow, {wrong:.2%} 3 px off")
+    print(
+        f"{name}: {confident.sum() / inside.sum():.0%} of the ice measured, {slow:.2%} too slow, {wrong:.2%} 3 px off"
+    )
     assert slow < 0.005
     assert wrong < 0.02
