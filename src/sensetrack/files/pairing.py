@@ -24,6 +24,7 @@ from sensetrack.files.raster import BandSource, RasterFile, open_raster
 from sensetrack.files.warp import Geolocation, Warped
 from sensetrack.grid import Grid, crs_name, same_crs
 from sensetrack.ot.interfaces import Image, ImagePair
+from sensetrack.ot.resample import Pixels
 
 if TYPE_CHECKING:
     import os
@@ -199,7 +200,7 @@ def _layers(items: Sequence[Image | str | os.PathLike[str]], band: Band, nodata:
 def _layer(file: Image | RasterFile, band: Band, nodata: float | None) -> _Layer:
     if isinstance(file, Image):
         file = file if file.count == 1 else file.grey() if band == "grey" else file.band(band)
-        return _Layer("image in memory", _ImageSource(file), file.grid, None, file.acquired, file.sensor)
+        return _Layer("image in memory", Pixels(file), file.grid, None, file.acquired, file.sensor)
     source = BandSource(file, band, nodata)
     if band == "grey":
         log.info("%s: grey of band%s %s", file.path, "s"[: len(source.bands) > 1], ", ".join(map(str, source.bands)))
@@ -221,20 +222,6 @@ def _placed(file: RasterFile, source: BandSource) -> _Layer:
         log.log(level, text, file.path, len(file.gcps), located.residual, crs_name(located.crs))
     sensor = file.tags.get("SENSOR") or file.tags.get("sensor")
     return _Layer(str(file.path), source, file.grid, located, file.acquired, sensor)
-
-
-class _ImageSource:
-    """Pixels of an image in memory as floating numbers, NaN where not valid."""
-
-    def __init__(self, image: Image) -> None:
-        self.image, self.shape = image, image.grid.shape
-        exact = np.dtype(image.data.dtype).itemsize <= 2 or image.data.dtype == np.float32
-        self.dtype = np.dtype(np.float32 if exact else np.float64)
-
-    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
-        rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
-        values, valid = self.image.read(rows, cols)
-        return np.where(valid, values, np.nan).astype(self.dtype)
 
 
 def _own_grid(layer: _Layer) -> Grid:

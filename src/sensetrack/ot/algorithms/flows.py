@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,8 +17,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class _DenseFlow(OTAlgorithm):
+    """What the flows of libraries have in common: `_solve`, its window, and the check on the way back."""
+
+    block: ClassVar[tuple[int, int]] = (1024, 1024)
+    trim: ClassVar[bool] = True
+    """Whether the library is given true edges, without the halo beyond them."""
+
+    if TYPE_CHECKING:
+        round_trip: RoundTrip
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Pixels (rows, cols) that each score is taken over."""
+        return self.support
+
+    def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
+        """Run the library on one tile, forth and back."""
+        return run_flow(
+            reference, secondary, self._solve, window=self.window, chips=chips, halo=self.halo,
+            round_trip=self.round_trip, trim=self.trim,
+        )  # fmt: skip
+
+    @abstractmethod
+    def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the motion (d_row, d_col), px, between two images without holes."""
+
+
 @register
-class OpenCVOpticalFlow(OTAlgorithm):
+class OpenCVOpticalFlow(_DenseFlow):
     """Dense optical flow after Farneback (2003): an offset for every pixel from local quadratic fits.
 
     Fast and smooth; for motions of a few pixels between images that look alike.
@@ -25,7 +53,8 @@ class OpenCVOpticalFlow(OTAlgorithm):
 
     name: ClassVar[str] = "farneback"
     library: ClassVar[str] = "OpenCV"
-    block: ClassVar[tuple[int, int]] = (1024, 1024)
+    trim: ClassVar[bool] = False
+    """Farneback's fit needs pixels around it: at a true edge even still images would move."""
     min_score: ClassVar[float] = 0.6
     """A flow follows noise to some degree: over its small windows chance reaches 0.5."""
 
@@ -58,14 +87,10 @@ class OpenCVOpticalFlow(OTAlgorithm):
         reach = int(np.ceil((self.winsize + self.poly_n) * self.pyr_scale ** -(self.levels - 1)))
         return reach, reach
 
-    def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
-        """Run OpenCV on one tile."""
-        window = 2 * (self.winsize // 2) + 1
-        # Farneback's fit needs pixels around it: at a true edge even still images would move.
-        return run_flow(
-            reference, secondary, self._solve, window=(window, window), chips=chips, halo=self.halo,
-            round_trip=self.round_trip, trim=False,
-        )  # fmt: skip
+    @property
+    def window(self) -> tuple[int, int]:
+        """The averaging window, made odd."""
+        return 2 * (self.winsize // 2) + 1, 2 * (self.winsize // 2) + 1
 
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         import cv2
@@ -85,7 +110,7 @@ class OpenCVOpticalFlow(OTAlgorithm):
 
 
 @register
-class SkiOpticalFlowILK(OTAlgorithm):
+class SkiOpticalFlowILK(_DenseFlow):
     """Dense optical flow by iterative Lucas-Kanade (Le Besnerais and Champagnat 2005): one motion in a window.
 
     The most exact of the dense flows on images that look alike, and the one that says most plainly where it fails.
@@ -93,7 +118,6 @@ class SkiOpticalFlowILK(OTAlgorithm):
 
     name: ClassVar[str] = "ilk"
     library: ClassVar[str] = "skimage"
-    block: ClassVar[tuple[int, int]] = (1024, 1024)
     min_score: ClassVar[float] = 0.7
 
     radius: int = Field(7, ge=1, description="half width of the window of one motion", json_schema_extra={"unit": "px"})
@@ -112,13 +136,6 @@ class SkiOpticalFlowILK(OTAlgorithm):
         """The window on the fourth pyramid level: beyond it, what is read changes the flow by hundredths."""
         return 16 * self.radius, 16 * self.radius
 
-    def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
-        """Run scikit-image on one tile."""
-        return run_flow(
-            reference, secondary, self._solve, window=self.support, chips=chips, halo=self.halo,
-            round_trip=self.round_trip,
-        )  # fmt: skip
-
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         from skimage.registration import optical_flow_ilk
 
@@ -134,7 +151,7 @@ class SkiOpticalFlowILK(OTAlgorithm):
 
 
 @register
-class SkiOpticalFlowTVL1(OTAlgorithm):
+class SkiOpticalFlowTVL1(_DenseFlow):
     """Dense optical flow by total variation and L1 (Zach, Pock and Bischof 2007): smooth, with sharp edges.
 
     Keeps the edge of a block that moves as one; slow, and it fills what it cannot see from around.
@@ -142,7 +159,6 @@ class SkiOpticalFlowTVL1(OTAlgorithm):
 
     name: ClassVar[str] = "tvl1"
     library: ClassVar[str] = "skimage"
-    block: ClassVar[tuple[int, int]] = (1024, 1024)
     min_score: ClassVar[float] = 0.85
     """Free to move every pixel, it makes nearly anything look alike: on fast ice half of what scores 0.6 is wrong."""
 
@@ -167,13 +183,6 @@ class SkiOpticalFlowTVL1(OTAlgorithm):
     def halo(self) -> tuple[int, int]:
         """What the smoothness carries over a tile border fades within this."""
         return 96, 96
-
-    def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
-        """Run scikit-image on one tile."""
-        return run_flow(
-            reference, secondary, self._solve, window=self.support, chips=chips, halo=self.halo,
-            round_trip=self.round_trip,
-        )  # fmt: skip
 
     def _solve(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         from skimage.registration import optical_flow_tvl1
