@@ -67,7 +67,7 @@ def guarded(call: Callable[[list[str]], int], tokens: list[str]) -> int:  # noqa
     except MemoryError:
         return _report("out of memory; use fewer --workers or an area of interest", 5, debug=debug)
     except BrokenPipeError:  # `sensetrack ... | head`: the reader has seen enough
-        sys.stdout = None  # type: ignore[assignment]  # closing it would fail once more
+        sys.stdout = None  # closing it would fail once more
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
