@@ -55,6 +55,16 @@ class TrackConfig(Parameters):
         # YAML reads 2020-01-31 as a date.
         return value.isoformat() if hasattr(value, "isoformat") else value
 
+    @field_validator("band", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        if value == "grey" or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+            return int(value)
+        message = f"band must be a number from 1, or grey, instead got {value!r}"
+        raise ConfigError(message)
+
     @field_validator("formats", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
