@@ -293,6 +293,10 @@ def test_parameters_round_trip(algorithm, tmp_path):
     algorithm.to_yaml(tmp_path / "a.yaml")
     assert cls.from_json(tmp_path / "a.json") == algorithm == cls.from_JSON(tmp_path / "a.json")
     assert cls.from_yaml(tmp_path / "a.yaml") == algorithm == cls.from_YAML(tmp_path / "a.yaml")
+    for name, field in cls.model_fields.items():  # null is a value where it is one, else the default
+        changed = cls.from_dict({name: None})
+        assert getattr(changed, name) in (None, field.default)
+        assert cls.from_dict(changed.to_dict()) == changed
     first = next(iter(cls.model_fields))
     assert cls(getattr(algorithm, first)).to_dict()[first] == algorithm.to_dict()[first]
 

@@ -6,7 +6,7 @@ import json
 import os
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,11 +55,15 @@ class Parameters(BaseModel):
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """Build from a mapping; None means the default, unknown keys are errors that name the known ones."""
+        """Build from a mapping; unknown keys are errors that name the known ones.
+
+        None means the default, except where it is a value of its own.
+        """
         if not isinstance(values, dict):
             message = f"{cls.__name__} must be described by a mapping, instead got {type(values).__name__}"
             raise ConfigError(message)
-        return cls(**{str(key): value for key, value in values.items() if value is not None})
+        own = {key for key, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return cls(**{str(key): value for key, value in values.items() if value is not None or key in own})
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:

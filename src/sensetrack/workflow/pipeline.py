@@ -247,7 +247,8 @@ def _gross(pair: ImagePair, config: TrackConfig, mapper: Mapper) -> GrossShift:
     """Find the shift to search around: only one the algorithm could not bridge by itself is used."""
     if isinstance(config.gross, tuple):
         return GrossShift(config.gross, float("nan"), float("nan"))
-    if config.gross == "none":
+    # After a co-registration what is left is motion: its shift, where ice fills the picture, is that of the ice.
+    if config.gross == "none" or config.coregister != "none":
         return GrossShift((0, 0), float("nan"), float("nan"))
     found = gross_shift(pair, mapper=mapper)
     near = all(2 * abs(by) <= reach for by, reach in zip(found.shift, config.matcher().reach, strict=True))

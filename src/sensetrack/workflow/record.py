@@ -90,7 +90,8 @@ def statistics(result: Track) -> dict[str, Any]:
 
 def flag_shares(offsets: OffsetField) -> dict[str, float]:
     """Share of posts under each flag that tracking may raise."""
-    return {str(flag.name): float(np.mean((offsets.flags & flag.bit) > 0)) for flag in Flag if flag <= Flag.OUT_OF_AOI}
+    raised = [flag for flag in Flag if flag <= Flag.OUT_OF_AOI or flag == Flag.INCONSISTENT]
+    return {str(flag.name): float(np.mean((offsets.flags & flag.bit) > 0)) for flag in raised}
 
 
 def _median(values: Any) -> float | None:

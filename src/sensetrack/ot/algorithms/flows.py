@@ -113,7 +113,7 @@ class OpenCVOpticalFlow(_DenseFlow):
 class SkiOpticalFlowILK(_DenseFlow):
     """Dense optical flow by iterative Lucas-Kanade (Le Besnerais and Champagnat 2005): one motion in a window.
 
-    The most exact of the dense flows on images that look alike, and the one that says most plainly where it fails.
+    For images that look alike, in the same light.
     """
 
     name: ClassVar[str] = "ilk"
