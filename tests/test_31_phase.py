@@ -56,9 +56,8 @@ def test_shifts_are_those_of_scikit_image(normalise, shape, upsample):
     a, b = (part - part.mean(axis=(1, 2), keepdims=True) for part in (a, b))
     d_row, d_col, _ = phase_correlate(a, b, normalise=normalise, upsample=upsample)
     norm = "phase" if normalise else None
-    theirs = -np.array([
-        phase_cross_correlation(*both, normalization=norm, upsample_factor=upsample)[0] for both in zip(a, b, strict=True)
-    ])  # fmt: skip
+    pairs = zip(a, b, strict=True)
+    theirs = -np.array([phase_cross_correlation(*p, normalization=norm, upsample_factor=upsample)[0] for p in pairs])
     apart = np.abs(np.stack([d_row, d_col], -1) - theirs).max(axis=1)
     assert len(apart) > 15
     # The highest frequency has no sign: scikit-image gives it one, here it is shared out; that is some hundredths.
