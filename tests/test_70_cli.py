@@ -11,10 +11,11 @@ import time
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 import sensetrack
 from conftest import SMALL, read_tif
-from sensetrack.ot.algorithms import ALGORITHMS
+from sensetrack.ot.algorithms import ALGORITHMS, NCC
 
 
 def test_track_prints_a_summary_to_stdout_and_messages_to_stderr(cli, pair_files, tmp_path):
@@ -45,7 +46,8 @@ def test_every_setting_reaches_the_run(cli, pair_files, tmp_path):
     )  # fmt: skip
     record = json.loads(result.out)
     configuration = record["configuration"]
-    assert configuration["parameters"] == {"chip": [48, 32], "step": [12, 16], "search": [6, 9], "min_valid": 0.7}
+    given = {"chip": [48, 32], "step": [12, 16], "search": [6, 9], "min_valid": 0.7}
+    assert configuration["parameters"] == NCC().to_dict() | given
     assert configuration["gross"] == [1, 2]
     assert configuration["warp"] is False
     assert (configuration["preprocess"], configuration["min_score"]) == ("none", 0.5)
@@ -209,6 +211,7 @@ def test_the_options_of_track_are_its_settings(cli, monkeypatch):
         if field.default is not None and not isinstance(field.default, bool):
             shown = line.split("[default: ")[1].split("]")[0].split(",")[0]
             default = field.default[0] if isinstance(field.default, tuple) else field.default
-            assert type(default)(shown) == default, name
+            kind = str if isinstance(field.default, tuple) else field.annotation
+            assert TypeAdapter(kind).validate_python(shown) == default, name
     for name in ALGORITHMS:
         assert f"{name}: {ALGORITHMS[name].min_score:g}" in text

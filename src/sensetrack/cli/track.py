@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from sensetrack.cli.common import (
+    SHARED,
     Debug,
     Json,
     Output,
@@ -135,6 +136,12 @@ def track(
             name="--format", help="What to write: cog, netcdf, gpkg, shp, png, or several as a,b. [default: cog]"
         ),
     ] = None,
+    max_memory: Annotated[
+        str | None,
+        Parameter(
+            group=SHARED, help="Memory for tiles and posts, such as 500MB; fewer workers keep within it. [default: 2GB]"
+        ),
+    ] = None,
     config: Annotated[
         Path | None, Parameter(help="YAML or JSON with any of these settings; run.json repeats a run.")
     ] = None,
@@ -180,6 +187,7 @@ def track(
         "outlier_threshold": outlier_threshold,
         "outlier_noise": outlier_noise,
         "max_pixels": max_pixels,
+        "max_memory": max_memory,
         "formats": format_,
     }
     settings = TrackConfig.from_file(config, **values) if config else TrackConfig.from_dict(values)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -296,6 +296,19 @@ class OTAlgorithm(Parameters, ABC):
             The chips of the tile; chip [0, 0] starts at pixel `halo` of the tiles.
         """
 
+    def aim(
+        self,
+        images: tuple[Scaled, Scaled],  # noqa: ARG002
+        chips: ChipGrid,  # noqa: ARG002
+        gross: tuple[int, int],
+        mapper: blocks.Mapper,  # noqa: ARG002
+    ) -> Callable[[blocks.Block], tuple[Self, tuple[int, int]]]:
+        """Return what says for each tile with which parameters, and around which shift, it is matched.
+
+        Here with these and around the whole-image shift; an algorithm that looks at the whole first may know better.
+        """
+        return lambda _block: (self, gross)
+
     def __call__(
         self,
         reference: Image,
@@ -334,17 +347,21 @@ class OTAlgorithm(Parameters, ABC):
         scaled = reference.scaled, secondary.scaled
         out = Layers(chips.shape)
 
+        aim = self.aim(scaled, chips, gross, mapper)
+
         def job(block: blocks.Block) -> Match:
+            matcher, shift = aim(block)
             rows, cols = chips.window(block)
             size = (rows.stop - rows.start, cols.stop - cols.start)
-            return self.match(
-                scaled[0].tile(rows, cols, self.halo),
-                scaled[1].tile(shifted(rows, gross[0]), shifted(cols, gross[1]), self.halo),
+            found = matcher.match(
+                scaled[0].tile(rows, cols, matcher.halo),
+                scaled[1].tile(shifted(rows, shift[0]), shifted(cols, shift[1]), matcher.halo),
                 ChipGrid(size, chips.chip, chips.step),
             )
+            return found._replace(d_row=found.d_row + shift[0], d_col=found.d_col + shift[1])
 
         tiles = blocks.plan(chips.shape, self.block)
         for block, result in blocks.run(job, tiles, mapper=mapper, advance=advance):
             out.put(block, result)
         posts = pair.grid.posts(chips.centre, chips.step, chips.shape)
-        return out.field(posts, chips, gross)
+        return out.field(posts, chips)

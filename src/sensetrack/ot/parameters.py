@@ -107,14 +107,14 @@ def explain(error: ValidationError, owner: str, known: list[str]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or owner
     if first["type"] == "extra_forbidden":
-        return f"{owner} has no parameter {_brief(one_line(key))}; it has {', '.join(known)}"
+        return f"{owner} has no parameter {brief(one_line(key))}; it has {', '.join(known)}"
     if first["type"] == "missing":
         return f"{owner} needs {key}"
     rule = first["msg"][0].lower() + first["msg"][1:]
-    return f"{owner}.{key}: {rule}, instead got {_brief(first['input'])}"
+    return f"{owner}.{key}: {rule}, instead got {brief(first['input'])}"
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
     """Show a value in at most 80 characters, however deep it is nested."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 2, 60, 60

@@ -94,6 +94,32 @@ class Scaled:
         return Tile(values, valid)
 
 
+class Shrunk:
+    """An image seen with pixels of factor x factor of its own, read when they are needed; NaN = not valid."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, scaled: Scaled, factor: int, limit: float = CLIP) -> None:
+        height, width = scaled.image.grid.shape
+        self.scaled, self.factor, self.limit = scaled, factor, limit
+        self.shape = -(-height // factor), -(-width // factor)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.float32]:
+        rows, cols = (slice(*part.indices(size)[:2]) for part, size in zip(key, self.shape, strict=True))
+        mean, valid = self.cells(rows, cols)
+        return np.where(valid, mean, np.nan).astype(np.float32)
+
+    def cells(self, rows: slice, cols: slice) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Means of the valid pixels of some cells, and which cells are valid: those with at least half of them."""
+        factor, shape = self.factor, (rows.stop - rows.start, cols.stop - cols.start)
+        wide_rows, wide_cols = (slice(s.start * factor, s.stop * factor) for s in (rows, cols))
+        tile = self.scaled.tile(wide_rows, wide_cols, (0, 0))
+        cells = (shape[0], factor, shape[1], factor)
+        number = tile.valid.reshape(cells).sum(axis=(1, 3))
+        total = np.clip(tile.values, -self.limit, self.limit).reshape(cells).sum(axis=(1, 3), dtype=float)
+        return total / np.maximum(number, 1), number >= factor**2 / 2
+
+
 def overview(
     scaled: Scaled, factor: int, *, limit: float = CLIP, mapper: blocks.Mapper = map
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -101,20 +127,14 @@ def overview(
 
     Values count as at most `limit` spreads from the median.
     """
-    height, width = scaled.image.grid.shape
-    size = -(-height // factor), -(-width // factor)
-    mean, valid = np.zeros(size), np.zeros(size, bool)
+    small = Shrunk(scaled, factor, limit)
+    mean, valid = np.zeros(small.shape), np.zeros(small.shape, bool)
     cells_at_once = (max(1, 1024 // factor),) * 2  # about a megapixel, whatever the factor
 
     def job(block: blocks.Block) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        rows, cols = (slice(s.start * factor, s.stop * factor) for s in (block.rows, block.cols))
-        tile = scaled.tile(rows, cols, (0, 0))
-        cells = (block.shape[0], factor, block.shape[1], factor)
-        number = tile.valid.reshape(cells).sum(axis=(1, 3))
-        total = np.clip(tile.values, -limit, limit).reshape(cells).sum(axis=(1, 3), dtype=float)
-        return total / np.maximum(number, 1), number >= factor**2 / 2
+        return small.cells(block.rows, block.cols)
 
-    for block, result in blocks.run(job, blocks.plan(size, cells_at_once), mapper=mapper):
+    for block, result in blocks.run(job, blocks.plan(small.shape, cells_at_once), mapper=mapper):
         mean[block.rows, block.cols], valid[block.rows, block.cols] = result
     return mean, valid
 
@@ -136,8 +156,6 @@ class Layers:
                 self.layers[name] = np.zeros((*self.shape, *part.shape[2:]), kind)
             self.layers[name][block.rows, block.cols] = part
 
-    def field(self, grid: Grid, chips: ChipGrid, gross: tuple[int, int]) -> OffsetField:
-        """Return the whole field, the whole-image shift added."""
-        self.layers["d_row"] += np.float32(gross[0])
-        self.layers["d_col"] += np.float32(gross[1])
+    def field(self, grid: Grid, chips: ChipGrid) -> OffsetField:
+        """Return the whole field."""
         return OffsetField(grid=grid, step=chips.step, start=chips.centre, **self.layers)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import ByteSize, Field, field_validator
 
 from sensetrack.errors import ConfigError
 from sensetrack.ot.algorithms import get_algorithm
 from sensetrack.ot.image_processing import Preprocessor, get_preprocessor
 from sensetrack.ot.interfaces import OTAlgorithm
-from sensetrack.ot.parameters import Parameters
+from sensetrack.ot.parameters import Parameters, brief
 from sensetrack.products.formats import FORMATS, known_formats
 
 
@@ -47,6 +47,10 @@ class TrackConfig(Parameters):
     outlier_threshold: float = Field(2.0, gt=0, description="normalised median test: limit")
     outlier_noise: float = Field(0.2, gt=0, description="normalised median test: scatter always accepted, px")
     max_pixels: int = Field(10**9, ge=1, description="largest common grid that is accepted, px")
+    max_memory: ByteSize = Field(
+        ByteSize(2 * 10**9),
+        description="memory for tiles and posts, such as 2GB or 500MB; fewer workers keep within it",
+    )
     formats: tuple[str, ...] = Field(("cog",), description="what is written: any of " + ", ".join(FORMATS))
 
     @field_validator("reference_date", "secondary_date", mode="before")
@@ -62,7 +66,7 @@ class TrackConfig(Parameters):
             return value
         if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
             return int(value)
-        message = f"band must be a number from 1, or grey, instead got {value!r}"
+        message = f"band must be a number from 1, or grey, instead got {brief(value)}"
         raise ConfigError(message)
 
     @field_validator("formats", mode="before")

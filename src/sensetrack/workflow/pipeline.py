@@ -30,6 +30,7 @@ from sensetrack.products.formats import require_room
 from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_layers
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
+from sensetrack.workflow.memory import workers_within
 from sensetrack.workflow.record import flag_shares, run_record, write_record
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def run_track(
         warnings.simplefilter("always", SenseTrackWarning)
         images = open_pair(reference, secondary, config)
         require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
-        with threads(workers) as mapper:
+        number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
+        with threads(number) as mapper:
             result = track(
                 images,
                 config,

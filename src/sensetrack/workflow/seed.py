@@ -16,6 +16,7 @@ from sensetrack.ot.interfaces import Flag, OffsetField
 from sensetrack.pictures.maps import displacement_picture
 from sensetrack.products.layers import SIGN_RULE
 from sensetrack.workflow.executors import threads
+from sensetrack.workflow.memory import workers_within
 from sensetrack.workflow.pipeline import notes_of, open_pair, track
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def run_seed(
     ):
         warnings.simplefilter("always", SenseTrackWarning)
         images = open_pair(reference, target, config)
-        with threads(workers) as mapper:
+        number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
+        with threads(number) as mapper:
             field = track(images, config, mapper=mapper, advance=advance).offsets
         notes_of(caught)
         if (field.flags & Flag.NO_DATA.bit).all():

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
+from sensetrack.ot.algorithms.guide import FACTOR, Aim, Guide
 from sensetrack.ot.algorithms.registry import register
 from sensetrack.ot.chips import ChipGrid
 from sensetrack.ot.interfaces import Flag, Match, OTAlgorithm, Tile
 from sensetrack.ot.matching import match_chips
 from sensetrack.ot.parameters import PxPair, both
 from sensetrack.ot.peak import MARGIN, Peaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sensetrack import blocks
+    from sensetrack.ot.tiles import Scaled
+
+_WIDE = 20
+"""Half width of a search, px, from which smaller images are looked at first."""
+_LEAST = 16
+"""Least side of a chip on the smaller images, px."""
 
 
 @register
@@ -40,6 +52,33 @@ class NCC(OTAlgorithm):
         json_schema_extra={"unit": "px"},
     )
     min_valid: float = Field(0.5, gt=0, le=1, description="share of a chip's pixels that must be usable in both images")
+
+    pyramid: bool = Field(
+        default=True,
+        description="where the search is wide, look on smaller images first and search finely around what is found",
+    )
+
+    def aim(
+        self, images: tuple[Scaled, Scaled], chips: ChipGrid, gross: tuple[int, int], mapper: blocks.Mapper
+    ) -> Callable[[blocks.Block], tuple[Self, tuple[int, int]]]:
+        """Search finely around what smaller images say, where the search is wider than that is worth."""
+        if not self.pyramid or max(self.search) <= _WIDE or min(chips.image) < FACTOR * _LEAST:
+            return super().aim(images, chips, gross, mapper)
+        guide = Guide(images, self._coarse(), gross, mapper)
+        full = Aim(gross, self.search)
+
+        def aimed(block: blocks.Block) -> tuple[Self, tuple[int, int]]:
+            found = guide.aim(chips, block, full)
+            return self.model_copy(update={"search": found.search, "pyramid": False}), found.shift
+
+        return aimed
+
+    def _coarse(self) -> NCC:
+        """Return the same for the smaller images, with chips large enough to tell a match from noise."""
+        rows, cols = (max(size // FACTOR, _LEAST) for size in self.chip)
+        search = tuple(-(-size // FACTOR) + 1 for size in self.search)
+        step = rows // 2, cols // 2
+        return NCC(chip=(rows, cols), step=step, search=search, min_valid=self.min_valid, pyramid=False)
 
     @property
     def support(self) -> tuple[int, int]:

@@ -1,0 +1,58 @@
+"""How many tiles may be worked on at a time, so that a job keeps within a limit of memory."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from sensetrack.errors import ConfigError
+from sensetrack.workflow.executors import default_workers
+
+if TYPE_CHECKING:
+    from sensetrack.ot.interfaces import OTAlgorithm
+
+log = logging.getLogger(__name__)
+
+PER_PIXEL = 200
+"""Bytes that a pixel of a tile takes while it is worked on, halo included: measured over all algorithms, rounded up."""
+PER_POST = 160
+"""Bytes that a post takes from matching to writing: its layers, and copies of some of them."""
+
+
+def workers_within(limit: int, workers: int | None, algorithm: OTAlgorithm, shape: tuple[int, int]) -> int:
+    """Return as many workers as the limit allows, at most `workers`; results do not depend on it.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes for tiles and posts. Libraries and what they keep open come on top: about 300 MB.
+    shape : (int, int)
+        Rows and columns of the images.
+
+    Raises
+    ------
+    ConfigError
+        The posts alone, or they and one tile, need more.
+    """
+    chips = algorithm.chips(shape)
+    posts = math.prod(chips.shape) * PER_POST
+    tile = PER_PIXEL * math.prod(
+        min((block - 1) * step + chip, size) + 2 * halo
+        for block, step, chip, size, halo in zip(
+            algorithm.block, chips.step, chips.chip, shape, algorithm.halo, strict=True
+        )
+    )
+    wanted = default_workers() if workers is None else workers
+    allowed = (limit - posts) // tile
+    if allowed < 1:
+        message = f"{chips.shape[0]} x {chips.shape[1]} posts and a tile need about {_size(posts + tile)}"
+        text = f"{message}, more than the {_size(limit)} of --max-memory"
+        raise ConfigError(text, advice="raise it, choose an area of interest, or an algorithm with a larger step")
+    if allowed < wanted:
+        log.info("%d instead of %d workers, to keep within %s", allowed, wanted, _size(limit))
+    return min(wanted, allowed)
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
