@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sensetrack import Image
-from sensetrack.ot.algorithms import NCC
+from sensetrack.errors import InputError
+from sensetrack.ot.algorithms import ALGORITHMS, NCC
 from sensetrack.ot.algorithms.guide import FACTOR, Aim, Guide
 from sensetrack.ot.tiles import Shrunk, overview
 from truth import arrays, bump, make_pair, rmse, truth_at
@@ -37,7 +38,7 @@ def test_tiles_search_finely_around_what_is_known(images):
     scaled = images[0].scaled, images[1].scaled
     matcher = NCC(chip=32, step=16, search=56)
     chips = matcher.chips(SHAPE)
-    aim = matcher.aim(scaled, chips, (0, 0), map)
+    aim = matcher.aim(scaled, chips, (0, 0), map, None)
     from sensetrack import blocks
 
     found = [aim(block) for block in blocks.plan(chips.shape, (6, 8))]
@@ -46,14 +47,14 @@ def test_tiles_search_finely_around_what_is_known(images):
     assert shifts[:, 0].max() > 25
     assert shifts[:, 1].min() < -15
     # A search of ordinary width needs no guide.
-    assert NCC(search=16).aim(scaled, chips, (3, 4), map)(None)[1] == (3, 4)
+    assert NCC(search=16).aim(scaled, chips, (3, 4), map, None)(None)[1] == (3, 4)
 
 
 def test_where_nothing_is_known_the_whole_search_is_made():
     rng = np.random.default_rng(0)
     noise = [Image(rng.normal(size=SHAPE)).scaled for _ in "ab"]
     matcher = NCC(chip=32, step=16, search=56)
-    guide = Guide((noise[0], noise[1]), matcher._coarse(), (0, 0), map)
+    guide = Guide.from_smaller((noise[0], noise[1]), matcher._coarse(), (0, 0), map)
     from sensetrack import blocks
 
     block = blocks.plan(matcher.chips(SHAPE).shape, (32, 64))[0]
@@ -83,3 +84,25 @@ def test_smaller_images_are_means_of_valid_pixels(images):
     cell = (pixels[16:20, 40:44].mean() - scaled.middle) / scaled.spread
     assert small[4:5, 10:11][0, 0] == pytest.approx(cell, rel=1e-5)
     assert small.shape == (105, 130)
+
+
+@pytest.mark.parametrize("name", ["ncc", "pcc"])
+def test_what_is_known_beforehand_is_looked_around(images, name):
+    """A small search around offsets that no search from zero would find."""
+    options = {
+        "ncc": {"chip": 32, "step": 16, "search": 5},
+        "pcc": {"winsize": 32, "step_size": 16, "upsmp_fac": 20, "passes": 2},
+    }
+    matcher = ALGORITHMS[name](**options.get(name, {}))
+    field = matcher(*images)
+    truth = np.stack(truth_at(field, MOTION, matcher.chips(SHAPE).chip))
+    assert np.median(np.hypot(*truth)) > 20
+    prior = truth + 1.5
+    prior[:, :3, :4] = np.nan
+    again = matcher(*images, prior=prior)
+    error = np.hypot(again.d_row - truth[0], again.d_col - truth[1])
+    right = (again.good & (error < 0.5)).mean()
+    assert (field.good & (np.hypot(field.d_row - truth[0], field.d_col - truth[1]) < 0.5)).mean() < 0.1
+    assert right > 0.7
+    with pytest.raises(InputError, match="one value per post"):
+        matcher(*images, prior=prior[:, 1:])

@@ -82,6 +82,14 @@ def track(
             help="Whole-image shift to search around: auto, none, or rows,columns in px. [default: auto]",
         ),
     ] = None,
+    prior: Annotated[
+        str | None,
+        Parameter(
+            group=MATCHING,
+            help="Raster to search around: d_row, d_col (px), dx, dy (m) or vx, vy (m/day), such as an earlier "
+            "offsets.tif or velocity.tif.",
+        ),
+    ] = None,
     warp: Annotated[
         bool | None,
         Parameter(group=MATCHING, help="Resample a secondary on another grid; --no-warp makes that an error."),
@@ -175,6 +183,7 @@ def track(
         "nodata": nodata,
         "coregister": coregister,
         "gross": gross if gross in (None, "auto", "none") else tuple(str(gross).split(",")),
+        "prior": prior,
         "warp": warp,
         "stable_ground": stable_ground,
         "unstable_ground": unstable_ground,

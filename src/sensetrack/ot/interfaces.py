@@ -302,12 +302,25 @@ class OTAlgorithm(Parameters, ABC):
         chips: ChipGrid,  # noqa: ARG002
         gross: tuple[int, int],
         mapper: blocks.Mapper,  # noqa: ARG002
+        prior: NDArray[Any] | None,
     ) -> Callable[[blocks.Block], tuple[Self, tuple[int, int]]]:
         """Return what says for each tile with which parameters, and around which shift, it is matched.
 
-        Here with these and around the whole-image shift; an algorithm that looks at the whole first may know better.
+        Here with these, around the middle of what is known beforehand or else around the whole-image shift; an
+        algorithm that looks at the whole first may know better.
         """
-        return lambda _block: (self, gross)
+
+        def around(block: blocks.Block) -> tuple[Self, tuple[int, int]]:
+            if prior is None:
+                return self, gross
+            near = prior[:, block.rows, block.cols].reshape(2, -1)
+            known = np.isfinite(near).all(axis=0)
+            if not known.any():
+                return self, gross
+            d_row, d_col = np.round(np.median(near[:, known], axis=1)).astype(int).tolist()
+            return self, (d_row, d_col)
+
+        return around
 
     def __call__(
         self,
@@ -315,6 +328,7 @@ class OTAlgorithm(Parameters, ABC):
         secondary: Image,
         *,
         gross: tuple[int, int] = (0, 0),
+        prior: NDArray[Any] | None = None,
         mapper: blocks.Mapper = map,
         advance: Callable[[int, int], None] | None = None,
     ) -> OffsetField:
@@ -326,6 +340,9 @@ class OTAlgorithm(Parameters, ABC):
             One band each, on one grid.
         gross : (int, int)
             Whole-pixel shift (rows, cols) to look around; part of the offsets that are returned.
+        prior : ndarray, optional
+            (2, rows, cols): offsets (d_row, d_col), px, to look around at each post; NaN = not known, there `gross`
+            is looked around.
         mapper, advance
             See `sensetrack.blocks.run`.
 
@@ -335,6 +352,8 @@ class OTAlgorithm(Parameters, ABC):
             The images do not share one grid.
         NoMatchError
             The images are smaller than one chip.
+        InputError
+            The prior has not the shape of the posts.
         """
         pair = ImagePair(reference, secondary)
         chips = self.chips(pair.grid.shape)
@@ -347,7 +366,9 @@ class OTAlgorithm(Parameters, ABC):
         scaled = reference.scaled, secondary.scaled
         out = Layers(chips.shape)
 
-        aim = self.aim(scaled, chips, gross, mapper)
+        if prior is not None and prior.shape != (2, *chips.shape):
+            raise InputError(f"prior must be {(2, *chips.shape)}, one value per post, instead got {prior.shape}")
+        aim = self.aim(scaled, chips, gross, mapper, prior)
 
         def job(block: blocks.Block) -> Match:
             matcher, shift = aim(block)

@@ -36,6 +36,10 @@ class TrackConfig(Parameters):
         "auto",
         description="whole-image shift to search around, (rows, cols) px; auto finds one where it is needed",
     )
+    prior: str | None = Field(
+        None,
+        description="raster of offsets, displacements or velocities to look around, instead of a whole-image shift",
+    )
     stable_ground: str | None = Field(None, description="polygons or mask of ground that did not move")
     unstable_ground: str | None = Field(None, description="polygons or mask of what may move; all else is stable")
     bias: Literal["median", "plane", "none"] = Field("median", description="what is removed over stable ground")

@@ -17,6 +17,7 @@ import numpy as np
 from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, OutputError, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
+from sensetrack.files.prior import prior_at_posts
 from sensetrack.files.raster import parse_time
 from sensetrack.files.vector import area_at_posts, extent_of, write_points
 from sensetrack.ot.bias import BiasReport, unbias
@@ -77,6 +78,7 @@ def track(
     *,
     stable: Area | None = None,
     aoi: Area | None = None,
+    prior: NDArray[Any] | None = None,
     mapper: Mapper = map,
     advance: Callable[[int, int], None] | None = None,
 ) -> Track:
@@ -90,6 +92,8 @@ def track(
     stable, aoi : callable, optional
         Called with the offset field, return for each post the share of its chip (0..1) on stable ground or in
         the area of interest.
+    prior : ndarray, optional
+        (2, rows, cols), px: offsets to look around at each post; see `OTAlgorithm`.
     mapper, advance
         See `sensetrack.blocks.run`.
     """
@@ -102,7 +106,9 @@ def track(
     prepared = preprocess(pair, config.preprocessor())
     gross = _gross(prepared, config, mapper)
     clock.lap("prepare")
-    offsets = algorithm(prepared.reference, prepared.secondary, gross=gross.shift, mapper=mapper, advance=advance)
+    offsets = algorithm(
+        prepared.reference, prepared.secondary, gross=gross.shift, prior=prior, mapper=mapper, advance=advance
+    )
     clock.lap("match")
     if aoi is not None:
         offsets = flag_area(offsets, aoi(offsets) >= 0.5)
@@ -149,7 +155,7 @@ def run_track(
         See `sensetrack.errors`.
     """
     config = config or TrackConfig()
-    areas = [config.stable_ground, config.unstable_ground, config.aoi]
+    areas = [config.stable_ground, config.unstable_ground, config.aoi, config.prior]
     inputs = [Path(name) for name in (reference, secondary, *(a.partition("|")[0] for a in areas if a))]
     clock = _Clock()
     with (
@@ -166,6 +172,7 @@ def run_track(
                 config,
                 stable=_stable(config, images),
                 aoi=_share(config.aoi, config, images),
+                prior=_prior(config, images),
                 mapper=mapper,
                 advance=advance,
             )
@@ -264,6 +271,12 @@ def _share(path: str | None, config: TrackConfig, images: ImagePair) -> Area | N
     if path is None:
         return None
     return partial(area_at_posts, path, images=images.grid, support=config.matcher().support)
+
+
+def _prior(config: TrackConfig, images: ImagePair) -> NDArray[Any] | None:
+    if config.prior is None:
+        return None
+    return prior_at_posts(config.prior, images.grid, config.matcher().chips(images.grid.shape), images.dt)
 
 
 def _stable(config: TrackConfig, images: ImagePair) -> Area | None:

@@ -38,31 +38,36 @@ class Aim(NamedTuple):
 
 
 class Guide:
-    """Offsets on small images, and what they mean for a tile.
+    """Offsets that are known beforehand, and what they mean for a tile.
 
     Parameters
     ----------
-    images : (Scaled, Scaled)
-    coarse : OTAlgorithm
-        Run on the small images, with parameters in their pixels.
-    gross : (int, int)
-        Whole-pixel shift of the secondary, px of the images.
-    mapper
-        See `sensetrack.blocks.run`.
+    offsets : ndarray
+        (2, rows, cols), d_row and d_col in px of the images; NaN = not known.
+    start, step : (float, float)
+        Place of the first of them, (row, col) in pixel corners of the images, and distance between neighbours, px.
+    slack : (int, int)
+        How far around them the truth may lie, px.
     """
 
     def __init__(
-        self, images: tuple[Scaled, Scaled], coarse: OTAlgorithm, gross: tuple[int, int], mapper: blocks.Mapper
+        self, offsets: NDArray[Any], start: tuple[float, float], step: tuple[float, float], slack: tuple[int, int]
     ) -> None:
+        self.offsets, self.start, self.step, self.slack = offsets, start, step, slack
+
+    @classmethod
+    def from_smaller(
+        cls, images: tuple[Scaled, Scaled], coarse: OTAlgorithm, gross: tuple[int, int], mapper: blocks.Mapper
+    ) -> Guide:
+        """Find offsets on small images, with an algorithm whose parameters are in their pixels."""
         small = [Image(Shrunk(scaled, FACTOR)) for scaled in images]
         shift = round(gross[0] / FACTOR), round(gross[1] / FACTOR)
         field = coarse(small[0], small[1], gross=shift, mapper=mapper)
-        self.start, self.step = field.start, field.step
         good = (field.flags == 0) & (np.asarray(field.score) > coarse.min_score)
-        self.offsets = np.stack(
-            [_without_mistakes(np.where(good, part, np.nan)) for part in (field.d_row, field.d_col)]
-        )
-        self.offsets[:, np.isnan(self.offsets).any(axis=0)] = np.nan
+        offsets = np.stack([_without_mistakes(np.where(good, part, np.nan)) for part in (field.d_row, field.d_col)])
+        offsets[:, np.isnan(offsets).any(axis=0)] = np.nan
+        start, step = ((pair[0] * FACTOR, pair[1] * FACTOR) for pair in (field.start, field.step))
+        return cls(offsets * FACTOR, start, step, (SLACK, SLACK))
 
     def aim(self, chips: ChipGrid, block: blocks.Block, full: Aim) -> Aim:
         """Say where the chips of a tile went, as far as is known; else the whole search."""
@@ -70,20 +75,19 @@ class Guide:
         known = np.isfinite(near[0])
         if not known.size or known.mean() < _KNOWN:
             return full
-        low, high = near[:, known].min(axis=1) * FACTOR, near[:, known].max(axis=1) * FACTOR
+        low, high = near[:, known].min(axis=1), near[:, known].max(axis=1)
         shift = tuple(int(s) for s in np.round((low + high) / 2))
         # Few sizes of search: the kernels are compiled for each.
-        half = [int(-(-(h - s + SLACK) // 4) * 4) for h, s in zip(high, shift, strict=True)]
-        if half[0] >= full.search[0] or half[1] >= full.search[1]:
+        half = [int(-(-(h - s + more) // 4) * 4) for h, s, more in zip(high, shift, self.slack, strict=True)]
+        if half[0] >= full.search[0] and half[1] >= full.search[1] and shift == full.shift:
             return full
         return Aim((shift[0], shift[1]), (half[0], half[1]))
 
     def _near(self, chips: ChipGrid, block: blocks.Block, axis: int) -> slice:
-        """Coarse posts along an axis whose chips touch those of a tile."""
+        """Known offsets along an axis that lie within the chips of a tile, and one beyond."""
         window = chips.window(block)[axis]
-        start, step = self.start[axis] * FACTOR, self.step[axis] * FACTOR
-        first = int(np.floor((window.start - start) / step))
-        last = int(np.ceil((window.stop - start) / step))
+        first = int(np.floor((window.start - self.start[axis]) / self.step[axis]))
+        last = int(np.ceil((window.stop - self.start[axis]) / self.step[axis]))
         size = self.offsets.shape[1 + axis]
         return slice(min(max(first, 0), size - 1), min(max(last + 1, 1), size))
 

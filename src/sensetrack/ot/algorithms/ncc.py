@@ -18,6 +18,8 @@ from sensetrack.ot.peak import MARGIN, Peaks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from sensetrack import blocks
     from sensetrack.ot.tiles import Scaled
 
@@ -59,12 +61,20 @@ class NCC(OTAlgorithm):
     )
 
     def aim(
-        self, images: tuple[Scaled, Scaled], chips: ChipGrid, gross: tuple[int, int], mapper: blocks.Mapper
+        self,
+        images: tuple[Scaled, Scaled],
+        chips: ChipGrid,
+        gross: tuple[int, int],
+        mapper: blocks.Mapper,
+        prior: NDArray[Any] | None,
     ) -> Callable[[blocks.Block], tuple[Self, tuple[int, int]]]:
-        """Search finely around what smaller images say, where the search is wider than that is worth."""
-        if not self.pyramid or max(self.search) <= _WIDE or min(chips.image) < FACTOR * _LEAST:
-            return super().aim(images, chips, gross, mapper)
-        guide = Guide(images, self._coarse(), gross, mapper)
+        """Search around what is known beforehand, or finely around what smaller images say where that is worth it."""
+        if prior is not None:
+            guide = Guide(prior, chips.centre, chips.step, self.search)
+        elif self.pyramid and max(self.search) > _WIDE and min(chips.image) >= FACTOR * _LEAST:
+            guide = Guide.from_smaller(images, self._coarse(), gross, mapper)
+        else:
+            return super().aim(images, chips, gross, mapper, prior)
         full = Aim(gross, self.search)
 
         def aimed(block: blocks.Block) -> tuple[Self, tuple[int, int]]:
