@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data check bench docs clean
+.PHONY: help demo test test-data check bench soak docs clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -33,9 +33,14 @@ check: $(VENV)/.check  ## Lint, formatting, types, import contracts, docs withou
 docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.test  ## Measure, and write the tables in docs/benchmarks.md and docs/accuracy.md.
+bench: $(VENV)/.bench  ## Measure, and write the tables in docs/benchmarks*.md and docs/accuracy.md.
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/subpixel.py
+	$(BIN)/python benchmarks/engine.py
+
+soak: $(VENV)/.bench  ## Measure memory and time of scenes up to 20 000 px, and write docs/benchmarks-scaling.md.
+	$(BIN)/python benchmarks/scaling.py
 
 clean:  ## Remove everything that was made, the environment included.
 	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated sensetrack-demo
@@ -56,4 +61,8 @@ $(VENV)/.test: $(VENV)/.venv pyproject.toml
 
 $(VENV)/.check: $(VENV)/.venv pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[check,docs,test]"
+	@touch $@ $(VENV)/.test $(VENV)/.package
+
+$(VENV)/.bench: $(VENV)/.venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench,test]"
 	@touch $@ $(VENV)/.test $(VENV)/.package

@@ -50,6 +50,7 @@ class Match(NamedTuple):
     snr: NDArray[Any] | None = None
     peak_ratio: NDArray[Any] | None = None
     covariance: NDArray[Any] | None = None
+    chip_size: NDArray[Any] | None = None
 
 
 class _MapFields:
@@ -95,6 +96,8 @@ class OffsetField(_MapFields):
     """Highest over second highest peak of the surface; unitless, at least 1."""
     covariance: NDArray[np.float32] | None = None
     """(rows, cols, 3): variance of d_row, variance of d_col and their covariance, px^2."""
+    chip_size: NDArray[np.uint16] | None = None
+    """Rows of the chip that each post was measured with, px, where an algorithm tries several."""
 
     @property
     def good(self) -> NDArray[np.bool_]:

@@ -92,7 +92,7 @@ def _sigma_px(field: OffsetField) -> dict[str, NDArray[np.float32]]:
 
 def _band(field: OffsetField, rows: slice) -> OffsetField:
     """Return some rows of a field."""
-    names = ("d_row", "d_col", "flags", "score", "snr", "peak_ratio", "covariance")
+    names = ("d_row", "d_col", "flags", "score", "snr", "peak_ratio", "covariance", "chip_size")
     parts: dict[str, Any] = {name: None if (values := getattr(field, name)) is None else values[rows] for name in names}
     grid = field.grid.crop(rows, slice(0, field.grid.shape[1]))
     if grid.georeferenced:

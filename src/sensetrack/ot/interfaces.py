@@ -279,6 +279,11 @@ class OTAlgorithm(Parameters, ABC):
     def halo(self) -> tuple[int, int]:
         """Pixels (rows, cols) to be read on each side of the chips of a tile."""
 
+    @property
+    def chosen(self) -> dict[str, str]:
+        """What was chosen for this machine and is no parameter, for the run record."""
+        return {}
+
     def chips(self, shape: tuple[int, int]) -> ChipGrid:
         """Chips for an image of `shape`; every pixel is a post unless an algorithm says otherwise."""
         return ChipGrid(shape, (1, 1), (1, 1))

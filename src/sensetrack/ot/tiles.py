@@ -88,8 +88,14 @@ class Scaled:
             return Tile(values, valid)
         pixels, usable = self.image.read(inner_rows, inner_cols)
         place = shifted(inner_rows, -top), shifted(inner_cols, -left)
-        number = np.where(usable, pixels, self.middle).astype(np.float64)
-        values[place] = np.clip((number - self.middle) / self.spread, -CLIP, CLIP)
+        # Single precision where the level takes no digits from the texture.
+        exact = np.float32 if pixels.dtype.itemsize <= 4 and abs(self.middle) < 100 * self.spread else np.float64
+        number = np.subtract(pixels, self.middle, dtype=exact)
+        number *= exact(1 / self.spread)
+        np.clip(number, -CLIP, CLIP, out=number)
+        if not usable.all():
+            number[~usable] = 0
+        values[place] = number
         valid[place] = usable
         return Tile(values, valid)
 
@@ -111,13 +117,17 @@ class Shrunk:
 
     def cells(self, rows: slice, cols: slice) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Means of the valid pixels of some cells, and which cells are valid: those with at least half of them."""
+        import cv2
+
         factor, shape = self.factor, (rows.stop - rows.start, cols.stop - cols.start)
         wide_rows, wide_cols = (slice(s.start * factor, s.stop * factor) for s in (rows, cols))
         tile = self.scaled.tile(wide_rows, wide_cols, (0, 0))
-        cells = (shape[0], factor, shape[1], factor)
-        number = tile.valid.reshape(cells).sum(axis=(1, 3))
-        total = np.clip(tile.values, -self.limit, self.limit).reshape(cells).sum(axis=(1, 3), dtype=float)
-        return total / np.maximum(number, 1), number >= factor**2 / 2
+        values = tile.values if self.limit >= CLIP else np.clip(tile.values, -self.limit, self.limit)
+        mean = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float64)
+        if tile.valid.all():
+            return mean, np.ones(shape, bool)
+        share = cv2.resize(tile.valid.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+        return mean / np.maximum(share, 1 / factor**2), share > 0.5 - 1e-6
 
 
 def overview(
@@ -152,7 +162,7 @@ class Layers:
             if part is None:
                 continue
             if name not in self.layers:
-                kind = np.uint16 if name == "flags" else np.float32
+                kind = np.uint16 if part.dtype.kind == "u" else np.float32
                 self.layers[name] = np.zeros((*self.shape, *part.shape[2:]), kind)
             self.layers[name][block.rows, block.cols] = part
 

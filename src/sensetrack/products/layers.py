@@ -101,6 +101,8 @@ def _quality(offsets: OffsetField, displacement: Displacement | None) -> list[Ba
             ("peak_ratio", offsets.peak_ratio),
         )
     ]
+    if offsets.chip_size is not None:
+        bands.append(("chip_size", "px", offsets.chip_size.astype(np.float32)))
     if displacement is not None:
         return [*bands, ("sigma_dx", "m", displacement.sigma_dx), ("sigma_dy", "m", displacement.sigma_dy)]
     sigma = [empty, empty]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sensetrack.workflow.config import TrackConfig
     from sensetrack.workflow.pipeline import Track
 
-_LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "rasterio", "pyproj")
+_LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "opencv-python-headless", "rasterio", "pyproj")
 
 
 def run_record(
@@ -42,6 +42,7 @@ def run_record(
         ],
         "dt_days": days(images.dt),
         "versions": versions(),
+        "chosen": config.matcher().chosen,
         "sign_rule": SIGN_RULE,
         "seed": None,
         "grid": {

@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field
 from sensetrack.ot.algorithms.guide import FACTOR, Aim, Guide
 from sensetrack.ot.algorithms.registry import register
 from sensetrack.ot.chips import ChipGrid
+from sensetrack.ot.engine import Kernel, State, best_kernel, correlate_tile
 from sensetrack.ot.interfaces import Flag, Match, OTAlgorithm, Tile
-from sensetrack.ot.matching import match_chips
 from sensetrack.ot.parameters import PxPair, both
-from sensetrack.ot.peak import MARGIN, Peaks
+from sensetrack.ot.peak import MARGIN, Subpixel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,15 @@ _WIDE = 20
 """Half width of a search, px, from which smaller images are looked at first."""
 _LEAST = 16
 """Least side of a chip on the smaller images, px."""
+_FLAGS = np.zeros(len(State), np.uint16)
+_FLAGS[[State.NO_DATA, State.FLAT, State.EDGE]] = Flag.NO_DATA, Flag.LOW_TEXTURE, Flag.PEAK_AT_EDGE
+
+
+def _several(value: Any) -> Any:
+    """Read one number, or text such as ``2,4``, as a tuple."""
+    if isinstance(value, str):
+        return tuple(part for part in value.split(",") if part.strip())
+    return value if isinstance(value, (tuple, list)) else (value,)
 
 
 @register
@@ -55,6 +64,21 @@ class NCC(OTAlgorithm):
     )
     min_valid: float = Field(0.5, gt=0, le=1, description="share of a chip's pixels that must be usable in both images")
 
+    larger: Annotated[tuple[Annotated[float, Field(gt=1, le=8)], ...], BeforeValidator(_several)] = Field(
+        (),
+        description="larger chips, as multiples of the chip, that are tried one after the other where the one before "
+        "fails, such as 2,4; the size is recorded for each post",
+    )
+    subpixel: Subpixel = Field(
+        "sinc",
+        description="how the peak is found between samples: on a windowed sinc, a parabola or a Gaussian through three "
+        "samples, or by an upsampled Fourier transform to 0.01 px",
+    )
+    kernel: Kernel = Field(
+        "auto",
+        description="what sums the products: vector (instructions of this processor), plain (left to the compiler), "
+        "opencv (nothing to compile); auto is the fastest there is, and they agree to 1e-4 of the score",
+    )
     pyramid: bool = Field(
         default=True,
         description="where the search is wide, look on smaller images first and search finely around what is found",
@@ -91,6 +115,11 @@ class NCC(OTAlgorithm):
         return NCC(chip=(rows, cols), step=step, search=search, min_valid=self.min_valid, pyramid=False)
 
     @property
+    def chosen(self) -> dict[str, str]:
+        """The micro-kernel."""
+        return {"kernel": best_kernel() if self.kernel == "auto" else self.kernel}
+
+    @property
     def support(self) -> tuple[int, int]:
         """The chip."""
         return self.chip
@@ -102,56 +131,58 @@ class NCC(OTAlgorithm):
 
     @property
     def halo(self) -> tuple[int, int]:
-        """The search, and what interpolating a peak at its end needs."""
-        return self.search[0] + MARGIN, self.search[1] + MARGIN
+        """The search, what interpolating a peak at its end needs, and what the largest chips reach beyond the first."""
+        beyond = max(self._growth, default=0)
+        return self.search[0] + MARGIN + beyond, self.search[1] + MARGIN + beyond
+
+    @property
+    def _growth(self) -> list[int]:
+        """Pixels that each of the larger chips reaches beyond the first, on every side."""
+        return [int(np.ceil((factor - 1) * min(self.chip) / 2)) for factor in self.larger]
 
     def chips(self, shape: tuple[int, int]) -> ChipGrid:
         """Chips of `chip` px every `step` px."""
         return ChipGrid(shape, self.chip, self.step)
 
     def match(self, reference: Tile, secondary: Tile, chips: ChipGrid) -> Match:
-        """Correlate the chips of a tile, a row of posts at a time."""
-        rows = [self._row(reference, secondary, chips, i) for i in range(chips.shape[0])]
-        return Match(*(np.stack(layer) for layer in zip(*rows, strict=True)))
+        """Correlate the chips of a tile; where that fails, larger ones around the same posts."""
+        found = self._match(reference, secondary, chips, 0)
+        if not self.larger:
+            return found
+        size = np.full(chips.shape, self.chip[0], np.uint16)
+        for growth in self._growth:
+            failed = (found.flags > 0) | (np.asarray(found.score) < self.min_score)
+            if not failed.any():
+                break
+            again = self._match(reference, secondary, chips, growth)
+            better = failed & (again.flags == 0) & (np.asarray(again.score) >= self.min_score)
+            found = Match(*(_where(better, new, old) for new, old in zip(again[:7], found[:7], strict=True)))
+            size[better] = self.chip[0] + 2 * growth
+        return found._replace(chip_size=size)
 
-    def _row(self, reference: Tile, secondary: Tile, chips: ChipGrid, i: int) -> Match:
-        top, (h, w) = i * chips.step[0], self.chip
-        area = (h + 2 * self.halo[0], w + 2 * self.halo[1])
-        inside = slice(self.halo[0], self.halo[0] + h), slice(self.halo[1], self.halo[1] + w)
-
-        def cut(values: Any) -> Any:
-            line = values[top : top + area[0]]
-            windows = np.lib.stride_tricks.sliding_window_view(line, area)[0]
-            return windows[:: chips.step[1]][: chips.shape[1]]
-
-        valid, areas_valid = cut(reference.valid)[:, *inside], cut(secondary.valid)
-        peaks = match_chips(
-            cut(reference.values)[:, *inside],
-            valid,
-            cut(secondary.values),
-            areas_valid,
+    def _match(self, reference: Tile, secondary: Tile, chips: ChipGrid, growth: int) -> Match:
+        """Correlate chips that reach `growth` px beyond those of the grid on every side."""
+        inner, area = [], []
+        for halo, size, search in zip(self.halo, chips.image, self.search, strict=True):
+            inner.append(slice(halo - growth, halo + size + growth))
+            area.append(slice(halo - growth - search - MARGIN, halo + size + growth + search + MARGIN))
+        found = correlate_tile(
+            reference.values[*inner],
+            secondary.values[*area],
+            reference_valid=reference.valid[*inner],
+            secondary_valid=secondary.valid[*area],
+            chip=(self.chip[0] + 2 * growth, self.chip[1] + 2 * growth),
+            step=self.step,
+            posts=chips.shape,
             search=self.search,
             min_valid=self.min_valid,
+            kernel=self.kernel,
+            subpixel=self.subpixel,
         )
-        share = np.minimum(valid.mean(axis=(1, 2)), areas_valid[:, *inside].mean(axis=(1, 2)))
-        flags = np.zeros(len(valid), np.uint16)
-        flags[peaks.missing & (share < self.min_valid)] |= Flag.NO_DATA.bit
-        flags[peaks.missing & (share >= self.min_valid)] |= Flag.LOW_TEXTURE.bit
-        flags[peaks.at_edge & ~peaks.missing] |= Flag.PEAK_AT_EDGE.bit
-        covariance = _covariance(peaks, h * w)
-        return Match(peaks.row, peaks.col, flags, peaks.score, peaks.snr, peaks.peak_ratio, covariance)
+        return Match(
+            found.d_row, found.d_col, _FLAGS[found.state], found.score, found.snr, found.peak_ratio, found.covariance
+        )
 
 
-def _covariance(peaks: Peaks, number: int) -> Any:
-    """Variance of row, of column and their covariance (px^2) from height and curvature of the peaks.
-
-    With white noise of variance s^2 on a chip of n pixels and variance p^2 the Cramer-Rao bound is
-    s^2 / (n p^2) G^-1, where the correlation falls off as score (1 - x' G x / 2) and
-    s^2 / p^2 = (1 - score^2) / score^2; hence (1 - score^2) / (n score) (-H)^-1 with H the curvature.
-    """
-    rr, cc, rc = np.moveaxis(peaks.curvature, -1, 0)
-    determinant = rr * cc - rc**2
-    score = np.clip(peaks.score, 1e-3, 1.0)
-    clean = (determinant > 0) & (rr < 0)
-    factor = np.where(clean, (1 - score**2) / (number * score) / np.where(clean, determinant, 1.0), np.nan)
-    return np.stack([-cc * factor, -rr * factor, rc * factor], axis=-1)
+def _where(condition: NDArray[np.bool_], new: Any, old: Any) -> Any:
+    return np.where(condition if new.ndim == 2 else condition[..., None], new, old)

@@ -1,0 +1,63 @@
+"""How the functions of the engine are compiled: once per machine, kept on disk, run without the interpreter's lock."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numba
+from numba.core.event import Listener, register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_REGISTER: Any = register
+WORKS = not cast("Any", numba.config).DISABLE_JIT
+"""False where the user told numba to compile nothing."""
+_LOG = logging.getLogger(__name__)
+_ALWAYS: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+_ANY_ORDER = {"contract", "reassoc", "nsz", "nnan", "ninf", "arcp"}
+
+
+def compiled(function: F) -> F:
+    """Compile a function when it is first called.
+
+    Numba keeps the machine code in ``__pycache__`` beside the module, in the user's cache folder where that cannot
+    be written, and for this run only where neither can.
+    """
+    return _compiled(function)
+
+
+def compiled_loose(function: F) -> F:
+    """Compile a function whose sums may be taken in any order, which is what makes them vectors.
+
+    Only for functions that meet no NaN and no infinity: the compiler may take it that there are none.
+    """
+    return _compiled(function, fastmath=_ANY_ORDER)
+
+
+def _compiled(function: F, **options: Any) -> F:
+    try:
+        return cast("F", numba.njit(cache=True, **_ALWAYS, **options)(function))
+    except RuntimeError:  # no place for a cache
+        return cast("F", numba.njit(**_ALWAYS, **options)(function))
+
+
+class _Announcer(Listener):
+    """Says once why the first tile takes longer; nothing where the machine code is found on disk."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.done and event.data["dispatcher"].py_func.__module__.startswith(__name__.rpartition(".")[0]):
+            self.done = True
+            _LOG.info("compiling the matching engine for this processor: some seconds, once per machine")
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+_REGISTER("numba:compile", _Announcer())

@@ -1,0 +1,225 @@
+"""From sums of blocks to correlation surfaces: a chip is a run of blocks, its surface a sum over theirs."""
+# ruff: noqa: PLR0917  compiled functions take their arguments by position
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensetrack.ot.correlation import FLAT
+from sensetrack.ot.engine.compiling import compiled, compiled_loose
+from sensetrack.ot.engine.peaks import MISSING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@compiled_loose
+def _sum_lines(lines: Array, total: Array) -> None:
+    """Sum (k, n) over k into (n), four lines at a time."""
+    k, c = lines.shape[0], 1
+    l0 = lines[0]
+    if k < 4:
+        for p in range(total.size):
+            total[p] = l0[p]
+    else:
+        l1, l2, l3, c = lines[1], lines[2], lines[3], 4
+        for p in range(total.size):
+            total[p] = (l0[p] + l1[p]) + (l2[p] + l3[p])
+    while c + 4 <= k:
+        l0, l1, l2, l3 = lines[c], lines[c + 1], lines[c + 2], lines[c + 3]
+        for p in range(total.size):
+            total[p] += (l0[p] + l1[p]) + (l2[p] + l3[p])
+        c += 4
+    while c < k:
+        l0 = lines[c]
+        for p in range(total.size):
+            total[p] += l0[p]
+        c += 1
+
+
+@compiled_loose
+def _normalise(
+    surface: Array,
+    level: Any,
+    factor: Any,
+    total: Array,
+    scale: Array,
+    top: int,
+    left: int,
+    rows: int,
+    cols: int,
+    pitch: int,
+) -> None:
+    for u in range(rows):
+        line = surface[u * pitch : u * pitch + cols]
+        under, spread = total[top + u, left : left + cols], scale[top + u, left : left + cols]
+        for v in range(cols):
+            value = (line[v] - level * under[v]) * (factor * spread[v])
+            value = min(max(value, np.float32(-1)), np.float32(1))
+            line[v] = value if spread[v] > 0 else MISSING
+        for v in range(u * pitch + cols, (u + 1) * pitch):
+            surface[v] = MISSING
+
+
+@compiled
+def make(
+    ring: Array,
+    first: Array,
+    wanted: Array,
+    clean: Array,
+    mean: Array,
+    inverse: Array,
+    total: Array,
+    scale: Array,
+    top: Array,
+    left: Array,
+    rows: int,
+    cols: int,
+    pitch: int,
+    columns: Array,
+    out: Array,
+) -> None:
+    """Sum blocks into chips, and turn the sums of clean chips into correlations.
+
+    Parameters
+    ----------
+    ring : ndarray of float32
+        (blocks across, blocks of a chip down, rows * pitch): sums of products, row by row and with `pitch` numbers
+        from one row to the next.
+    first : ndarray of int64
+        (chips): first block across of each.
+    wanted, clean : ndarray of uint8
+        (chips): 1 where there is something to be done; 1 where no pixel of chip and area is missing.
+    mean, inverse : ndarray of float32
+        (chips): mean of a chip, and 1 / root of its summed square deviation.
+    total, scale : ndarray of float32
+        From `tabulate`.
+    top, left : ndarray of int64
+        (chips): where a chip lies in these tables at its first shift.
+    rows, cols, pitch : int
+        Shape of a surface, and the distance between its rows.
+    columns : ndarray of float32
+        (blocks of a chip across, rows * pitch), for sums down the blocks: those under one chip stay in the cache.
+    out : ndarray of float32
+        (chips, rows * pitch), written.
+    """
+    number, done = columns.shape[0], 0
+    for i in range(wanted.size):
+        if not wanted[i]:
+            continue
+        for c in range(max(done, first[i]), first[i] + number):
+            _sum_lines(ring[c], columns[c % number])
+        done = first[i] + number
+        _sum_lines(columns, out[i])
+        if clean[i]:
+            _normalise(out[i], mean[i], inverse[i], total, scale, top[i], left[i], rows, cols, pitch)
+
+
+@compiled
+def normalise(
+    surfaces: Array,
+    mean: Array,
+    inverse: Array,
+    total: Array,
+    scale: Array,
+    top: Array,
+    left: Array,
+    rows: int,
+    cols: int,
+    pitch: int,
+) -> None:
+    """Turn sums of products into correlations, in place: `make` for chips whose sums are there already."""
+    for i in range(surfaces.shape[0]):
+        _normalise(surfaces[i], mean[i], inverse[i], total, scale, top[i], left[i], rows, cols, pitch)
+
+
+@compiled_loose
+def _replace(new: Array, old: Array, leaves: float, column: Array, square: Array) -> None:
+    """Let one row enter the sums down the columns, and another leave (1.0) or not (0.0)."""
+    for x in range(column.size):
+        come, gone = np.float64(new[x]), np.float64(old[x]) * leaves
+        column[x] += come - gone
+        square[x] += come * come - gone * gone
+
+
+@compiled_loose
+def _judge(sums: Array, squares: Array, width: int, share: Array, total: Array, scale: Array) -> None:
+    """Take sums and deviations under chips from running sums along a row; `share` is 1 / number of pixels."""
+    for x in range(total.size):
+        one, two = sums[x + width] - sums[x], squares[x + width] - squares[x]
+        power = two - one * one * share[x]
+        total[x] = one
+        scale[x] = np.float32(1) / math.sqrt(np.float32(power)) if power * share[x] > FLAT else np.float32(0)
+
+
+@compiled
+def tabulate(area: Array, height: int, width: int, count: Array, total: Array, scale: Array, lines: Array) -> None:
+    """Sum of the pixels under a chip, and 1 / root of their summed square deviation (0: flat), at every place.
+
+    In double precision: the sum of squares is mostly what is taken off it.
+
+    Parameters
+    ----------
+    area : ndarray of float32
+        (rows, cols) or more columns, 0 where missing.
+    height, width : int
+        Size of a chip.
+    count : ndarray of float32
+        (rows - height + 1, cols - width + 1) or one row for all: pixels under a chip, at least 1.
+    total, scale : ndarray of float32
+        (rows - height + 1, cols - width + 1), written.
+    lines : ndarray of float64
+        (5, cols + 1), for the sums on the way.
+    """
+    pixels = total.shape[1] + width - 1
+    column, square = lines[0, :pixels], lines[1, :pixels]
+    sums, squares, share = lines[2], lines[3], lines[4]
+    for x in range(pixels):
+        column[x], square[x] = 0, 0
+    sums[0], squares[0] = 0, 0
+    for end in range(height + total.shape[0] - 1):
+        y = end - height + 1
+        _replace(area[end], area[max(y - 1, 0)], 1.0 if y > 0 else 0.0, column, square)
+        if y < 0:
+            continue
+        one, two = 0.0, 0.0
+        for x in range(pixels):
+            one += column[x]
+            two += square[x]
+            sums[x + 1] = one
+            squares[x + 1] = two
+        if y < count.shape[0]:
+            for x in range(total.shape[1]):
+                share[x] = 1 / np.float64(count[y, x])
+        _judge(sums, squares, width, share, total[y], scale[y])
+
+
+@compiled_loose
+def block_statistics(image: Array, down: Array, across: Array, out: Array) -> None:
+    """Sum of the pixels of each block and of their squares.
+
+    Parameters
+    ----------
+    image : ndarray of float32
+        (rows, cols).
+    down, across : ndarray of int64
+        Edges of the blocks.
+    out : ndarray of float64
+        (2, blocks down, blocks across), written.
+    """
+    for b in range(down.size - 1):
+        for c in range(across.size - 1):
+            one, two = 0.0, 0.0
+            for y in range(down[b], down[b + 1]):
+                line = image[y, across[c] : across[c + 1]]
+                for x in range(line.size):
+                    value = np.float64(line[x])
+                    one += value
+                    two += value * value
+            out[0, b, c] = one
+            out[1, b, c] = two
