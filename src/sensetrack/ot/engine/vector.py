@@ -327,21 +327,24 @@ def _compile(reach: int, vectors: int, lanes: int, wide: int) -> Any:
                 for part in range(groups + single):
                     # Groups of columns, of which again the last overlaps; then the columns that are left.
                     v = min(part * span, cols - span) if part < groups else cols - groups - single + part
-                    for piece in range(down * across):
-                        y, x = height * (piece // across) // down, width * (piece % across) // across
-                        high = height * (piece // across + 1) // down - y
-                        broad = width * (piece % across + 1) // across - x
-                        a_at = (places[k, 0] + y) * a_pitch + places[k, 1] + x
-                        b_at = (places[k, 2] + u + y) * b_pitch + places[k, 3] + x + v
-                        if vectors > 0 and part < groups:
-                            _outer(
-                                reach, vectors, lanes,
-                                a, a_at, a_pitch, b, b_at, b_pitch, out, at + v, pitch, high, broad, piece,
-                            )  # fmt: skip
-                        else:
-                            _inner(
-                                reach, wide,
-                                a, a_at, a_pitch, b, b_at, b_pitch, out, at + v, pitch, high, broad, piece,
-                            )  # fmt: skip
+                    y = 0
+                    for i in range(down):
+                        x, below = 0, height * (i + 1) // down
+                        for j in range(across):
+                            right = width * (j + 1) // across
+                            a_at = (places[k, 0] + y) * a_pitch + places[k, 1] + x
+                            b_at = (places[k, 2] + u + y) * b_pitch + places[k, 3] + x + v
+                            if vectors > 0 and part < groups:
+                                _outer(
+                                    reach, vectors, lanes,
+                                    a, a_at, a_pitch, b, b_at, b_pitch, out, at + v, pitch, below - y, right - x, i + j,
+                                )  # fmt: skip
+                            else:
+                                _inner(
+                                    reach, wide,
+                                    a, a_at, a_pitch, b, b_at, b_pitch, out, at + v, pitch, below - y, right - x, i + j,
+                                )  # fmt: skip
+                            x = right
+                        y = below
 
     return sums
