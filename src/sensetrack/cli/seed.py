@@ -82,7 +82,9 @@ class BaseCLI:
         group = parser.add_argument_group("parameters of the algorithm")
         for name, field in self.algorithm.model_fields.items():
             unit = (field.json_schema_extra or {}).get("unit")  # type: ignore[union-attr]
-            shown = field.default[0] if isinstance(field.default, tuple) else field.default
+            shown = field.default
+            if isinstance(shown, tuple):
+                shown = shown[0] if len(set(shown)) == 1 else ",".join(map(str, shown)) or "none"
             text = f"{field.description} [{shown}{f' {unit}' if unit else ''}]".replace("%", "%%")
             options: dict[str, Any] = {"metavar": "VALUE", "type": _value}
             if isinstance(field.default, bool):
