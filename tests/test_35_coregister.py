@@ -283,7 +283,7 @@ def test_holes_and_borders_stay_and_do_no_harm(torn):
     assert report.rotation == pytest.approx(37, abs=0.02)
     valid = out.secondary.valid
     there = move(np.array(report.matrix), np.argwhere(valid).astype(float))
-    low = np.floor(there + 1e-6).astype(int)
+    low = np.floor(there + 2e-3).astype(int)  # a share of 0.999 of the pixels around must be valid
     assert pair.secondary.valid[low[:, 0], low[:, 1]].all()
     assert 0.4 < valid.mean() < 0.9
     row, col = back(np.array(report.matrix), np.array([[140.0, 150.0]]))[0].round().astype(int)

@@ -51,6 +51,7 @@ def correlate_tile(
     posts: Pair,
     search: Pair,
     min_valid: float = 0.5,
+    wanted: NDArray[np.bool_] | None = None,
     kernel: Kernel = "auto",
     subpixel: Subpixel = "sinc",
 ) -> TileMatch:
@@ -70,6 +71,8 @@ def correlate_tile(
         columns.
     min_valid : float
         Share of a chip's pixels that must be valid in both images.
+    wanted : ndarray of bool, optional
+        (posts down, posts across): False where a post need not be measured; its state then is not FOUND.
     kernel : str
         Micro-kernel.
     subpixel : str
@@ -83,7 +86,7 @@ def correlate_tile(
     _check_arrays(reference, reference_valid)
     _check_arrays(secondary, secondary_valid)
     images = *_prepared(reference, reference_valid), *_prepared(secondary, secondary_valid)
-    task = Task(*images, chip, step, posts, search, min_valid)
+    task = Task(*images, chip, step, posts, search, min_valid, wanted)
     _check(task, kernel)
     name = best_kernel() if kernel == "auto" else kernel
     if name == "opencv":
@@ -97,13 +100,15 @@ def correlate_tile(
 
 def _prepared(image: NDArray[Any], valid: NDArray[np.bool_] | None) -> tuple[NDArray[np.float32], Any]:
     if valid is None or valid.all():
-        return np.ascontiguousarray(image, np.float32), None
+        return np.asarray(image, np.float32), None
     return np.where(valid, image, 0).astype(np.float32, copy=False), np.ascontiguousarray(valid, bool)
 
 
 def _check(task: Task, kernel: str) -> None:
     if kernel not in get_args(Kernel):
         raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, instead got {kernel}")
+    if task.wanted is not None and task.wanted.shape != tuple(task.posts):
+        raise ValueError(f"wanted must be {tuple(task.posts)}, one value per post, instead got {task.wanted.shape}")
     for axis, name in enumerate(("rows", "columns")):
         chip, step, posts, search = (pair[axis] for pair in (task.chip, task.step, task.posts, task.search))
         if min(chip, step, posts, search) < 1:

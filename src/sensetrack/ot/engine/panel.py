@@ -35,7 +35,7 @@ class Chips(NamedTuple):
     whole: NDArray[np.bool_]
     """True where no pixel of the chip is missing."""
     worth: NDArray[np.bool_]
-    """True where enough pixels of the chip are valid and they are not all alike."""
+    """True where the post is wanted, enough pixels of the chip are valid, and they are not all alike."""
     validity: Validity
 
 
@@ -43,11 +43,13 @@ def survey(task: Task) -> Chips:
     """Look at every chip of a tile."""
     valid, pixels = validity(task), task.chip[0] * task.chip[1]
     down, across = (axis(*each) for each in zip(task.posts, task.chip, task.step, strict=True))
-    total, square = _chip_sums(_block_sums(task.reference, down, across), down, across)
+    total, square = _chip_sums(_block_sums(np.ascontiguousarray(task.reference), down, across), down, across)
     number = np.maximum(valid.number, 1)
     mean = total / number
     variance = np.maximum(square / number - mean**2, 0)
     worth = (valid.number >= task.min_valid * pixels) & (variance > FLAT)
+    if task.wanted is not None:
+        worth &= task.wanted
     return Chips(mean, np.sqrt(variance), valid.number == pixels, worth, valid)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.ot.engine.compiling import compiled, compiled_loose
-from sensetrack.ot.peak import COPY, tap_table
+from sensetrack.ot.peak import COPY, ROOT, tap_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -236,6 +236,14 @@ def _weigh(place: float, table: Array, taps: Array) -> None:
 
 
 @compiled_loose
+def _take_root(patch: Array, root: Array) -> None:
+    """Write the surface on which a peak's place is looked for; see `sensetrack.ot.peak.ROOT`."""
+    for j in range(SIDE):
+        for k in range(LANES):
+            root[j, k] = math.sqrt(max(patch[j, k] + ROOT, 1e-3))
+
+
+@compiled_loose
 def _height(patch: Array, by_row: Array, by_col: Array) -> float:
     """Value of a surface between its samples, nothing faded."""
     height = 0.0
@@ -248,9 +256,9 @@ def _height(patch: Array, by_row: Array, by_col: Array) -> float:
 
 
 @compiled_loose
-def _jet(patch: Array, by_row: Array, by_col: Array) -> tuple[float, float, float, float, float]:
-    """Slopes and second derivatives (row, col, mixed) of a surface between its samples, fine detail faded."""
-    slope_row, slope_col, rr, cc, rc = 0.0, 0.0, 0.0, 0.0, 0.0
+def _jet(patch: Array, by_row: Array, by_col: Array) -> tuple[float, float, float, float, float, float]:
+    """Value, slopes and second derivatives (row, col, mixed) of a surface between its samples, fine detail faded."""
+    height, slope_row, slope_col, rr, cc, rc = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(LANES):
         value, slope, bend = 0.0, 0.0, 0.0
         for j in range(SIDE):
@@ -258,12 +266,13 @@ def _jet(patch: Array, by_row: Array, by_col: Array) -> tuple[float, float, floa
             value += by_row[0, j] * sample
             slope += by_row[1, j] * sample
             bend += by_row[2, j] * sample
+        height += by_col[0, k] * value
         slope_row += by_col[0, k] * slope
         slope_col += by_col[1, k] * value
         rr += by_col[0, k] * bend
         cc += by_col[2, k] * value
         rc += by_col[1, k] * slope
-    return slope_row, slope_col, rr, cc, rc
+    return height, slope_row, slope_col, rr, cc, rc
 
 
 @compiled
@@ -283,7 +292,7 @@ def refine(patches: Array, states: Array, table: Array, taps: Array, peaks: Arra
     peaks : ndarray of float64
         (chips, FIELDS), read and written.
     """
-    m, by_row, by_col = REACH, taps[0], taps[1]
+    m, by_row, by_col, root = REACH, taps[0], taps[1], np.empty((SIDE, LANES))
     for i in range(states.size):
         if states[i] != FOUND:
             continue
@@ -300,10 +309,11 @@ def refine(patches: Array, states: Array, table: Array, taps: Array, peaks: Arra
             row, col = 0.0, 0.0
         elif gaps == 0:
             row, col = min(max(row, -0.6), 0.6), min(max(col, -0.6), 0.6)
+            _take_root(patch, root)
             for _ in range(6):
                 _weigh(row, table, by_row)
                 _weigh(col, table, by_col)
-                slope_row, slope_col, rr, cc, rc = _jet(patch, by_row, by_col)
+                top, slope_row, slope_col, rr, cc, rc = _jet(root, by_row, by_col)
                 determinant = rr * cc - rc * rc
                 step_row, step_col = 0.0, 0.0
                 if determinant > 0 and rr < 0:
@@ -314,5 +324,6 @@ def refine(patches: Array, states: Array, table: Array, taps: Array, peaks: Arra
                 if abs(step_row) + abs(step_col) < _CLOSE:
                     break
             height = _height(patch, by_row, by_col)
+            rr, cc, rc = 2 * top * rr, 2 * top * cc, 2 * top * rc
         peak[ROW], peak[COL], peak[SCORE] = peak[AT_ROW] + row, peak[AT_COL] + col, height
         peak[BY_ROW], peak[BY_COL], peak[MIXED], peak[HEIGHT] = rr, cc, rc, height

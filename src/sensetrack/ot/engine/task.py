@@ -42,6 +42,8 @@ class Task(NamedTuple):
     posts: Pair
     search: Pair
     min_valid: float
+    wanted: NDArray[np.bool_] | None
+    """(posts down, posts across): False where a post need not be measured; None: everywhere it must."""
 
 
 class TileMatch(NamedTuple):

@@ -42,7 +42,7 @@ def _powers(task: Task, i: int) -> NDArray[np.float64]:
     line = task.secondary[i * task.step[0] : i * task.step[0] + h + 2 * reach]
     sums, squares = (
         part[h:, w:] - part[:-h, w:] - part[h:, :-w] + part[:-h, :-w]
-        for part in cv2.integral2(line, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
+        for part in cv2.integral2(np.ascontiguousarray(line), sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
     )
     return np.asarray(squares - sums**2 / (h * w))
 
@@ -57,7 +57,8 @@ def _row(task: Task, i: int, powers: NDArray[np.float64], subpixel: Subpixel) ->
             (areas, task.secondary_valid, margin),
         )
     )
-    clean = chips_valid.all(axis=(1, 2)) & areas_valid.all(axis=(1, 2))
+    wanted = np.ones(len(chips), bool) if task.wanted is None else task.wanted[i]
+    clean = wanted & chips_valid.all(axis=(1, 2)) & areas_valid.all(axis=(1, 2))
     shape = 2 * margin[0] + 1, 2 * margin[1] + 1
     surfaces = np.full((len(chips), *shape), np.nan, np.float32)
     for j in np.flatnonzero(clean):
@@ -65,14 +66,14 @@ def _row(task: Task, i: int, powers: NDArray[np.float64], subpixel: Subpixel) ->
         power = powers[:, left : left + shape[1]]
         surfaces[j] = _surface(chips[j], areas[j], power)
     peaks = find_peaks(surfaces, task.search, subpixel)
-    if clean.all():
-        return peaks
-    rest = match_chips(
-        chips[~clean], chips_valid[~clean], areas[~clean], areas_valid[~clean],
-        search=task.search, min_valid=task.min_valid,
-    )  # fmt: skip
-    for whole, part in zip(peaks, rest, strict=True):
-        whole[~clean] = part
+    partial = wanted & ~clean
+    if partial.any():
+        rest = match_chips(
+            chips[partial], chips_valid[partial], areas[partial], areas_valid[partial],
+            search=task.search, min_valid=task.min_valid,
+        )  # fmt: skip
+        for every, part in zip(peaks, rest, strict=True):
+            every[partial] = part
     return peaks
 
 
