@@ -77,7 +77,7 @@ class Guide:
             return full
         low, high = near[:, known].min(axis=1), near[:, known].max(axis=1)
         shift = tuple(int(s) for s in np.round((low + high) / 2))
-        # Few sizes of search: the kernels are compiled for each.
+        # Whole vectors of shifts.
         half = [int(-(-(h - s + more) // 4) * 4) for h, s, more in zip(high, shift, self.slack, strict=True)]
         if half[0] >= full.search[0] and half[1] >= full.search[1] and shift == full.shift:
             return full

@@ -154,14 +154,16 @@ class NCC(OTAlgorithm):
             failed = (found.flags > 0) | (np.asarray(found.score) < self.min_score)
             if not failed.any():
                 break
-            again = self._match(reference, secondary, chips, growth)
+            again = self._match(reference, secondary, chips, growth, failed)
             better = failed & (again.flags == 0) & (np.asarray(again.score) >= self.min_score)
             found = Match(*(_where(better, new, old) for new, old in zip(again[:7], found[:7], strict=True)))
             size[better] = self.chip[0] + 2 * growth
         return found._replace(chip_size=size)
 
-    def _match(self, reference: Tile, secondary: Tile, chips: ChipGrid, growth: int) -> Match:
-        """Correlate chips that reach `growth` px beyond those of the grid on every side."""
+    def _match(
+        self, reference: Tile, secondary: Tile, chips: ChipGrid, growth: int, wanted: NDArray[np.bool_] | None = None
+    ) -> Match:
+        """Correlate chips that reach `growth` px beyond those of the grid on every side; all, or those `wanted`."""
         inner, area = [], []
         for halo, size, search in zip(self.halo, chips.image, self.search, strict=True):
             inner.append(slice(halo - growth, halo + size + growth))
@@ -176,6 +178,7 @@ class NCC(OTAlgorithm):
             posts=chips.shape,
             search=self.search,
             min_valid=self.min_valid,
+            wanted=wanted,
             kernel=self.kernel,
             subpixel=self.subpixel,
         )

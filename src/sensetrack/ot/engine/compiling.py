@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
@@ -40,9 +41,30 @@ def compiled_loose(function: F) -> F:
 
 def _compiled(function: F, **options: Any) -> F:
     try:
-        return cast("F", numba.njit(cache=True, **_ALWAYS, **options)(function))
+        dispatcher: Any = numba.njit(cache=True, **_ALWAYS, **options)(function)
     except RuntimeError:  # no place for a cache
         return cast("F", numba.njit(**_ALWAYS, **options)(function))
+    _stamp(dispatcher)
+    return cast("F", dispatcher)
+
+
+def _stamp(dispatcher: Any) -> None:
+    """Let machine code on disk count as old once any file that its functions and constants come from has changed.
+
+    Numba by itself looks at the file of the function only. Where its inner parts are not as expected it still does.
+    """
+    kept: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if hasattr(kept, "_source_stamp"):
+        kept._source_stamp = kept._source_stamp, _SOURCES  # noqa: SLF001
+
+
+def _sources() -> tuple[tuple[str, int, int], ...]:
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), here.parent / "peak.py", here.parent / "correlation.py"]
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(files) if file.exists())
+
+
+_SOURCES = _sources()
 
 
 class _Announcer(Listener):
