@@ -313,7 +313,8 @@ def test_control_points_across_the_180th_meridian(cli, tmp_path):
     assert np.isfinite(placed.image).mean() > 0.6
     product = follow(cli, *files)
     assert product.good.mean() > 0.5
-    product.require_metres(100, -60, within=3)
+    # Drawn in zone 60, mapped in zone 1, whose axes are turned against it by 1.8 degrees here.
+    product.require_metres(101.7, -56.9, within=0.5)
 
 
 def test_pixels_of_longitudes_are_near_the_grid():
