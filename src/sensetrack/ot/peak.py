@@ -21,7 +21,7 @@ COPY = 1 - 1e-5
 ROOT = 0.1
 """Peaks are looked for on the root of (correlation + this): its top is at the same place, and as it is flatter, what is
 interpolated is less aliased. At the top the curvature of the correlation is that of the root times twice the root."""
-_LOWEST = 1e-3
+LOWEST = 1e-3
 """Least value a root is taken of; only troughs far from a peak are below."""
 _FADE = (0.3, 0.5)
 """Frequencies, cycles a sample, between which what decides the place of a peak fades out."""
@@ -234,7 +234,7 @@ def _newton(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Climb from a first guess to the top of the interpolated surface, by way of its root; see `ROOT`."""
     row, col = np.clip(row, -0.6, 0.6), np.clip(col, -0.6, 0.6)
-    root = np.sqrt(np.maximum(patch + ROOT, _LOWEST))
+    root = np.sqrt(np.maximum(patch + ROOT, LOWEST))
     for _ in range(6):
         by_row, by_col = _taps(row), _taps(col)
         jet = np.einsum("nij,njk,nlk->nil", by_row[:, :3], root, by_col[:, :3])

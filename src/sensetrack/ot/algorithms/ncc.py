@@ -43,8 +43,8 @@ class NCC(OTAlgorithm):
     """Zero-mean normalised cross-correlation of chips in a search area, to a small fraction of a pixel.
 
     The workhorse for landslides, glaciers and SAR amplitude: it bears changes of brightness and contrast,
-    missing pixels and noise, and says for each post how good the match is. The peak of the correlation
-    surface is interpolated with a windowed sinc (no grid of sub-pixel steps, hence no locking to one).
+    missing pixels and noise, and says for each post how good the match is. The peak is found on a continuous
+    surface, not on a grid of sub-pixel steps, and is hardly drawn to whole pixels.
     """
 
     name: ClassVar[str] = "ncc"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.ot.engine.compiling import compiled, compiled_loose
-from sensetrack.ot.peak import COPY, ROOT, tap_table
+from sensetrack.ot.peak import COPY, LOWEST, ROOT, tap_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -240,7 +240,7 @@ def _take_root(patch: Array, root: Array) -> None:
     """Write the surface on which a peak's place is looked for; see `sensetrack.ot.peak.ROOT`."""
     for j in range(SIDE):
         for k in range(LANES):
-            root[j, k] = math.sqrt(max(patch[j, k] + ROOT, 1e-3))
+            root[j, k] = math.sqrt(max(patch[j, k] + ROOT, LOWEST))
 
 
 @compiled_loose
