@@ -313,7 +313,17 @@ def located(surfaces, search, extra):
     patches, inner = np.zeros((n, peaks.SIDE, peaks.LANES)), [2 * s + 1 for s in search]
     columns, summits, middle = (np.zeros(inner[0] * (inner[1] + 1) + more, np.float32) for more in (2, 0, 0))
     room = columns, summits, summits.view(np.int32), middle
-    peaks.locate(lines.reshape(n, -1), np.ones(n, np.uint8), *inner, extra, *room, table, states, patches)
+    peaks.locate(
+        lines.reshape(n, -1),
+        np.ones(n, np.uint8),
+        np.array([[0, inner[0] - 1, 0, inner[1] - 1]]),
+        *inner,
+        extra,
+        *room,
+        table,
+        states,
+        patches,
+    )
     peaks.refine(patches, states, peaks.table(), np.empty((2, 4, peaks.LANES)), table)
     return table, states, find_peaks(surfaces, search)
 
@@ -338,7 +348,7 @@ def test_peaks_of_random_surfaces(extra):
         assert np.percentile(apart, 98) < 1e-5  # on the flattest tops six steps of Newton's are not enough
         assert apart.max() < 2e-3
         np.testing.assert_array_equal(table[states == peaks.EDGE, field], layer[states == peaks.EDGE])
-    np.testing.assert_allclose(np.minimum(table[found, peaks.SCORE], 1), expected.score[found], atol=1e-5)
+    np.testing.assert_allclose(np.minimum(table[found, peaks.SCORE], 1), expected.score[found], atol=2e-5)
     np.testing.assert_allclose(table[found, peaks.BY_ROW : peaks.MIXED + 1], expected.curvature[found], atol=1e-3)
     height, noise, second = (table[:, field] for field in (peaks.HEIGHT, peaks.NOISE, peaks.SECOND))
     known = ~expected.missing & (states != peaks.OPEN) & (height > 0)
@@ -414,7 +424,7 @@ def test_memory_of_a_thread_is_bounded():
 
     with ThreadPoolExecutor(1) as pool:
         held, d_row, d_col = next(pool.map(run, [0]))
-    assert held < 40e6
+    assert held < 60e6
     assert (d_row, d_col) == pytest.approx((2, 3), abs=0.01)
 
 

@@ -21,6 +21,7 @@ def match_chips(
     *,
     search: tuple[int, int],
     min_valid: float = 0.5,
+    within: NDArray[np.integer] | None = None,
 ) -> Peaks:
     """Find each chip in its area.
 
@@ -30,10 +31,12 @@ def match_chips(
         See `sensetrack.ot.correlation.zncc`; areas reach ``search + MARGIN`` px beyond the chips.
     search : (int, int)
         Half width of the search, (rows, cols).
+    within
+        See `sensetrack.ot.peak.find_peaks`.
     """
     worth = (chips_valid.mean(axis=(1, 2)) >= min_valid) & areas_valid.any(axis=(1, 2)) & _textured(chips, chips_valid)
     parts = chips[worth], chips_valid[worth], areas[worth], areas_valid[worth]
-    peaks = find_peaks(zncc(*parts, min_valid), search)
+    peaks = find_peaks(zncc(*parts, min_valid), search, within=None if within is None else within[worth])
     whole = parts[1].all(axis=(1, 2)) & parts[3].all(axis=(1, 2))
     partial = np.flatnonzero(~(whole | peaks.missing | peaks.at_edge))
     if partial.size:

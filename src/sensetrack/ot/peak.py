@@ -57,7 +57,13 @@ class Peaks(NamedTuple):
     """True where a surface holds no sample at all."""
 
 
-def find_peaks(surfaces: NDArray[Any], search: tuple[int, int], subpixel: Subpixel = "sinc") -> Peaks:
+def find_peaks(
+    surfaces: NDArray[Any],
+    search: tuple[int, int],
+    subpixel: Subpixel = "sinc",
+    *,
+    within: NDArray[np.integer] | None = None,
+) -> Peaks:
     """Find the highest peak of each surface to a small fraction of a sample.
 
     Newton's method on the surface, interpolated with a Kaiser-windowed sinc of 12 taps: the correlation of
@@ -72,6 +78,8 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int], subpixel: Subpix
         Half width in which the highest sample is looked for, (rows, cols).
     subpixel : str
         How the top is found between samples.
+    within : ndarray of int, optional
+        (n, 4): first row, last row, first column and last column, from the middle, of the samples looked at.
     """
     n, rows, cols = surfaces.shape
     middle = rows // 2, cols // 2
@@ -80,13 +88,20 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int], subpixel: Subpix
         middle[0] - search[0] : middle[0] + search[0] + 1,
         middle[1] - search[1] : middle[1] + search[1] + 1,
     ]
-    filled = np.where(np.isnan(inner), -np.inf, inner)
+    left_out = np.isnan(inner)
+    box = np.tile([-search[0], search[0], -search[1], search[1]], (n, 1)) if within is None else within
+    if within is not None:
+        left_out |= ~_inside(within, search)
+    filled = np.where(left_out, -np.inf, inner)
     best = filled.reshape(n, inner.shape[1] * inner.shape[2]).argmax(axis=1)
     at_row, at_col = np.unravel_index(best, inner.shape[1:])
     each = np.arange(n)
     height = filled[each, at_row, at_col]
     missing = ~np.isfinite(height)
-    at_edge = (at_row == 0) | (at_row == 2 * search[0]) | (at_col == 0) | (at_col == 2 * search[1])
+    row_rim, col_rim = (
+        at[:, None] == box[:, k : k + 2] + half for at, k, half in ((at_row, 0, search[0]), (at_col, 2, search[1]))
+    )
+    at_edge = row_rim.any(axis=1) | col_rim.any(axis=1)
     top, left = at_row + middle[0] - search[0], at_col + middle[1] - search[1]
     patch = patches(surfaces, top, left)
     near = patch[:, MARGIN - 1 : MARGIN + 2, MARGIN - 1 : MARGIN + 2]
@@ -100,6 +115,13 @@ def find_peaks(surfaces: NDArray[Any], search: tuple[int, int], subpixel: Subpix
         row + at_row - search[0], col + at_col - search[1], np.minimum(score, 1.0), snr, ratio,
         np.where(usable[:, None], curvature, np.nan), at_edge, missing,
     )  # fmt: skip
+
+
+def _inside(within: NDArray[np.integer], search: tuple[int, int]) -> NDArray[np.bool_]:
+    """(n, rows, cols) of the search: which samples lie in the box of a surface."""
+    row, col = (np.arange(-half, half + 1) for half in search)
+    top, bottom, left, right = within.T[:, :, None]
+    return np.asarray(((row >= top) & (row <= bottom))[:, :, None] & ((col >= left) & (col <= right))[:, None])
 
 
 def patches(surfaces: NDArray[Any], row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:

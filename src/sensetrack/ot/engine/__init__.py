@@ -52,6 +52,7 @@ def correlate_tile(
     search: Pair,
     min_valid: float = 0.5,
     wanted: NDArray[np.bool_] | None = None,
+    within: NDArray[np.int32] | None = None,
     kernel: Kernel = "auto",
     subpixel: Subpixel = "sinc",
 ) -> TileMatch:
@@ -73,6 +74,10 @@ def correlate_tile(
         Share of a chip's pixels that must be valid in both images.
     wanted : ndarray of bool, optional
         (posts down, posts across): False where a post need not be measured; its state then is not FOUND.
+    within : ndarray of int, optional
+        (4, posts down, posts across): first row, last row, first column and last column of the shifts at which each
+        post is looked for, both included and within the search; a peak there is on the edge. By default the whole
+        search.
     kernel : str
         Micro-kernel.
     subpixel : str
@@ -85,10 +90,11 @@ def correlate_tile(
     """
     _check_arrays(reference, reference_valid)
     _check_arrays(secondary, secondary_valid)
-    images = *_prepared(reference, reference_valid), *_prepared(secondary, secondary_valid)
-    task = Task(*images, chip, step, posts, search, min_valid, wanted)
-    _check(task, kernel)
     name = best_kernel() if kernel == "auto" else kernel
+    # The compiled kernels look at valid pixels of the secondary only; the others are made 0.
+    images = *_prepared(reference, reference_valid), *_prepared(secondary, secondary_valid, blank=name == "opencv")
+    task = Task(*images, chip, step, posts, search, min_valid, wanted, within)
+    _check(task, kernel)
     if name == "opencv":
         from sensetrack.ot.engine import template
 
@@ -98,10 +104,13 @@ def correlate_tile(
     return tile.correlate(task, name, subpixel)
 
 
-def _prepared(image: NDArray[Any], valid: NDArray[np.bool_] | None) -> tuple[NDArray[np.float32], Any]:
+def _prepared(
+    image: NDArray[Any], valid: NDArray[np.bool_] | None, *, blank: bool = True
+) -> tuple[NDArray[np.float32], Any]:
+    pixels = np.asarray(image, np.float32)
     if valid is None or valid.all():
-        return np.asarray(image, np.float32), None
-    return np.where(valid, image, 0).astype(np.float32, copy=False), np.ascontiguousarray(valid, bool)
+        return pixels, None
+    return np.where(valid, pixels, np.float32(0)) if blank else pixels, np.ascontiguousarray(valid, bool)
 
 
 def _check(task: Task, kernel: str) -> None:
@@ -109,6 +118,8 @@ def _check(task: Task, kernel: str) -> None:
         raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, instead got {kernel}")
     if task.wanted is not None and task.wanted.shape != tuple(task.posts):
         raise ValueError(f"wanted must be {tuple(task.posts)}, one value per post, instead got {task.wanted.shape}")
+    if task.within is not None and task.within.shape != (4, *task.posts):
+        raise ValueError(f"within must be {(4, *task.posts)}, four values per post, instead got {task.within.shape}")
     for axis, name in enumerate(("rows", "columns")):
         chip, step, posts, search = (pair[axis] for pair in (task.chip, task.step, task.posts, task.search))
         if min(chip, step, posts, search) < 1:
@@ -117,6 +128,8 @@ def _check(task: Task, kernel: str) -> None:
             )
         least, more = (posts - 1) * step + chip, 2 * (search + MARGIN)
         size, area = task.reference.shape[axis], task.secondary.shape[axis]
+        if task.within is not None and np.abs(task.within[2 * axis : 2 * axis + 2]).max(initial=0) > search:
+            raise ValueError(f"within must lie within the search of {search} {name}")
         if size < least or area != size + more:
             message = f"the images must have at least {least} {name} and {more} more, instead got {size} and {area}"
             raise ValueError(message)

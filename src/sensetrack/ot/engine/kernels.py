@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sensetrack.ot.engine.panel import Work
+    from sensetrack.ot.engine.quarters import Quarters
+
 
 class Sums(Protocol):
     """Sums products of blocks of one array with another, at rows x cols shifts."""
@@ -53,3 +56,17 @@ def sums(name: str, rows: int, cols: int, height: int, width: int) -> Sums:
     from sensetrack.ot.engine import plain
 
     return cast("Sums", plain.sums)
+
+
+def quarters(work: Work, above: int, rows: int, cols: int) -> Quarters | None:
+    """Return what sums the blocks of a panel with fewer multiply-adds, where kernel and sizes allow.
+
+    `above` is the row of the secondary that the first row of the reference meets at the first shift.
+    """
+    if work.kernel != "vector":
+        return None
+    from sensetrack.ot.engine.quarters import Quarters
+
+    if not Quarters.able(work.down.sizes, work.across.sizes, rows, cols):
+        return None
+    return Quarters(work.a, work.b[above:], rows, cols)

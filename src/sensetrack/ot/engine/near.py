@@ -8,6 +8,7 @@ import numpy as np
 
 from sensetrack.ot.correlation import FLAT
 from sensetrack.ot.engine import kernels, masked, peaks, surfaces
+from sensetrack.ot.engine.panel import running
 from sensetrack.ot.engine.scratch import take
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sensetrack.ot.engine.panel import Work
     from sensetrack.ot.engine.rows import Found
+    from sensetrack.ot.engine.valid import Frame
 
     Array = NDArray[Any]
 
@@ -131,11 +133,15 @@ def _settle(spots: _Spots, found: Found) -> None:
     lasting, chips = take("lasting", shape), take("chips", shape)
     masked.cut(work.a, work.mask_a, work.gone, spots.row, spots.col, *spots.in_tile, _SIDE, chips, lasting)
     out = _room(3, spots.every.size)
-    for a, b, plane in ((chips, work.b, 0), (lasting, work.b, 1), (lasting, work.square_b, 2)):
-        spots.correlate_own(a, b, out[plane])
+    spots.correlate_own(chips, work.b, out[0])
+    if work.frame is None:
+        spots.correlate_own(lasting, work.b, out[1])
+        spots.correlate_own(lasting, work.square_b, out[2])
     number, sum_a = (part.sum(axis=(1, 2), dtype=float)[:, None, None] for part in (lasting, chips))
     square_a = np.einsum("kyx,kyx->k", chips, chips, dtype=float)[:, None, None]
     cross, sum_b, square_b = _squares(out.astype(float))
+    if work.frame is not None:
+        sum_b, square_b = _in_frame(spots, work.frame)
     safe = np.maximum(number, 1)
     power_a, power_b = square_a - sum_a**2 / safe, square_b - sum_b**2 / safe
     textured = (power_a > FLAT * safe) & (power_b > FLAT * safe)
@@ -145,6 +151,22 @@ def _settle(spots: _Spots, found: Found) -> None:
     enough &= middle.max(axis=(1, 2)) == middle[:, 1, 1]
     if enough.any():
         _write(spots.only(enough), surface[enough], found)
+
+
+def _in_frame(spots: _Spots, frame: Frame) -> list[Array]:
+    """Sum b and b^2 over what lasts of a chip whose area is valid in a rectangle: (n, SIDE, SIDE) each."""
+    ends, around = [], []
+    for start, size, within in zip((spots.top, spots.left), spots.work.task.chip, frame, strict=True):
+        around.append(slice(start.min(), start.max() + size + _SIDE - 1))
+        first = np.clip(within.start, start, start + size)
+        last = np.clip(within.stop - (_SIDE - 1), first, start + size)
+        ends.append([each[:, None] - around[-1].start + np.arange(_SIDE) for each in (first, last)])
+    (top, bottom), (left, right) = ends
+    top, bottom, left, right = top[:, :, None], bottom[:, :, None], left[:, None], right[:, None]
+    return [
+        (one[bottom, right] - one[top, right]) - (one[bottom, left] - one[top, left])
+        for one in running(spots.work.b[*around], "b")
+    ]
 
 
 def _write(spots: _Spots, surface: Array, found: Found) -> None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sensetrack.ot.engine.task import Task
+    from sensetrack.ot.engine.valid import Frame
 
     Floats = NDArray[np.float32]
+    Doubles = NDArray[np.float64]
 
 _EXTRA = peaks.LANES - peaks.SIDE
 """Columns right of an area that vectors may read."""
@@ -68,12 +70,41 @@ def _chip_sums(blocks: NDArray[np.float64], down: Axis, across: Axis) -> NDArray
     return np.asarray(rows[..., across.first + across.number] - rows[..., across.first])
 
 
+def running(image: Floats, name: str) -> tuple[Doubles, Doubles]:
+    """(rows + 1, cols + 1): running sums of an image, and of its squares."""
+    shape = image.shape[0] + 1, image.shape[1] + 1
+    room = [take(f"running {kind} of {name}", shape, np.float64) for kind in ("sums", "squares")]
+    one, two = cv2.integral2(image, room[0], room[1])
+    return np.asarray(one), np.asarray(two)
+
+
+def _within_frame(frame: Frame | None, window: tuple[slice, ...]) -> Frame | None:
+    """Count the rectangle from the start of a window."""
+    if frame is None:
+        return None
+    rows, cols = (slice(f.start - w.start, f.stop - w.start) for f, w in zip(frame, window, strict=True))
+    return rows, cols
+
+
+def _covered(within: slice, places: int, size: int) -> Floats:
+    """Count the pixels of a window of `size`, at each of some places in a row, that lie within a stretch."""
+    first = np.arange(places)
+    number = np.minimum(first + size, within.stop) - np.maximum(first, within.start)
+    return np.asarray(np.maximum(number, 0), np.float32)
+
+
 class Work:
     """A panel: both images with a level taken off, so that sums keep their digits, and tables of every place."""
 
     def __init__(self, task: Task, kernel: str, chips: Chips, part: Part) -> None:
         here, self.wanted = (part.box.rows, part.box.cols), part.wanted
         self.task, self.kernel, self.level, self.gone = task, kernel, part.level, chips.validity.gone
+        every = np.array([[0, 2 * task.search[0], 0, 2 * task.search[1]]])
+        self.within = np.repeat(every[None], self.wanted.shape[0], axis=0)
+        """(posts down, posts across or 1, 4): samples of a surface among which a peak is looked for."""
+        if task.within is not None:
+            middle = np.repeat(task.search, 2)
+            self.within = np.ascontiguousarray(np.moveaxis(task.within[:, *here], 0, -1) + middle, np.int64)
         self.torn = self.wanted & ~chips.whole[here]
         """(posts down, posts across): pixels of the chip are missing."""
         self.clean = self.wanted & chips.validity.clean[here]
@@ -94,6 +125,8 @@ class Work:
             for at, size, search in zip(starts, sizes, task.search, strict=True)
         )
         """Rows and columns of the secondary."""
+        self.frame = _within_frame(chips.validity.frame, self.area_window)
+        """Rows and columns of `b` outside which all is missing, and nothing else is; None where it is not so."""
         self.a = self._levelled("a", task.reference, task.reference_valid, self.chip_window, 0)
         self.b = self._levelled("b", task.secondary, task.secondary_valid, self.area_window, _EXTRA)
         self.count, self.total, self.scale = self._tables()
@@ -101,11 +134,11 @@ class Work:
     def _levelled(self, name: str, image: Floats, valid: Any, window: Any, extra: int) -> Floats:
         pixels = image[window]
         out = take(name, (pixels.shape[0], pixels.shape[1] + extra))
-        inner = out[:, : pixels.shape[1]]
-        np.subtract(pixels, self.level, out=inner)
         out[:, pixels.shape[1] :] = 0
-        if valid is not None:
-            np.multiply(inner, valid[window], out=inner)
+        if valid is None:
+            np.subtract(pixels, self.level, out=out[:, : pixels.shape[1]])
+        else:
+            surfaces.level_off(pixels, valid[window], self.level, out)
         return out
 
     def _tables(self) -> tuple[Floats, Floats, Floats]:
@@ -113,7 +146,12 @@ class Work:
         h, w = self.task.chip
         shape = self.b.shape[0] - h + 1, self.b.shape[1] - _EXTRA - w + 1
         count = np.full((1, shape[1]), h * w, np.float32)
-        if self.partial.any() and self.task.secondary_valid is not None:
+        if self.frame is not None and self.partial.any():
+            rows, cols = (_covered(f, n, size) for f, n, size in zip(self.frame, shape, (h, w), strict=True))
+            count = take("count", shape)
+            np.multiply.outer(rows, cols, out=count)
+            np.maximum(count, 1, out=count)
+        elif self.partial.any() and self.task.secondary_valid is not None:
             valid = self.task.secondary_valid[self.area_window].view(np.uint8)
             sums = cv2.boxFilter(valid, cv2.CV_32F, (w, h), anchor=(0, 0), normalize=False)
             count = take("count", shape)
@@ -121,6 +159,11 @@ class Work:
         total, scale = take("total", shape), take("scale", shape)
         surfaces.tabulate(self.b, h, w, count, total, scale, take("lines", (5, self.b.shape[1] + 1), np.float64))
         return count, total, scale
+
+    @cached_property
+    def running_a(self) -> tuple[Doubles, Doubles]:
+        """Running sums of the reference, and of its squares."""
+        return running(self.a, "a")
 
     @cached_property
     def pairs(self) -> list[tuple[Floats, Floats]]:

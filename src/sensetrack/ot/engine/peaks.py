@@ -33,7 +33,7 @@ LANES = 16
 """Columns of a patch and of its weights: the 13 that count, and zeros up to what vectors like."""
 _NEAR = 2
 """Samples around the peak that belong to it when the rest of the surface is judged."""
-_CLOSE = 1e-5
+_CLOSE = 1e-4
 """A step of Newton's, in samples, after which another one changes nothing."""
 
 ROW, COL, SCORE, BY_ROW, BY_COL, MIXED, AT_ROW, AT_COL, HEIGHT, NOISE, SECOND = range(11)
@@ -135,13 +135,13 @@ def _lowest_beside(surface: Array, pitch: int, at: int) -> Any:
 
 
 @compiled
-def _cut(surface: Array, rows: int, cols: int, extra: int, inner: Array) -> None:
-    """Copy the middle of a surface that reaches `extra` samples further on every side."""
+def _cut(surface: Array, rows: int, cols: int, extra: int, within: Array, inner: Array) -> None:
+    """Copy what is searched of a surface that reaches `extra` samples further on every side; the rest is missing."""
     for u in range(rows):
         start = (u + extra) * (cols + 2 * extra + 1) + extra
         line, source = inner[u * (cols + 1) : (u + 1) * (cols + 1)], surface[start : start + cols]
         for v in range(cols):
-            line[v] = source[v]
+            line[v] = source[v] if within[0] <= u <= within[1] and within[2] <= v <= within[3] else MISSING
         line[cols] = MISSING
 
 
@@ -149,6 +149,7 @@ def _cut(surface: Array, rows: int, cols: int, extra: int, inner: Array) -> None
 def locate(
     surfaces: Array,
     wanted: Array,
+    within: Array,
     rows: int,
     cols: int,
     extra: int,
@@ -170,8 +171,10 @@ def locate(
         (chips, (rows + 2 extra) * (cols + 2 extra + 1)).
     wanted : ndarray of uint8
         (chips).
+    within : ndarray of int64
+        (chips, 4): first row, last row, first column and last column of the samples that are searched; or (1, 4).
     rows, cols : int
-        Samples that are searched.
+        Samples that may be searched.
     extra : int
         Samples beyond them on every side of the surfaces, for patches only: 0 or `REACH`.
     columns, summits, bits, inner : ndarray
@@ -185,12 +188,15 @@ def locate(
         (chips, SIDE, LANES), written.
     """
     pitch, wide = cols + 1, cols + 2 * extra + 1
+    cut = (
+        extra > 0 or within.shape[0] > 1 or within[0, 1] - within[0, 0] + within[0, 3] - within[0, 2] < rows + cols - 2
+    )
     for i in range(wanted.size):
         if not wanted[i]:
             continue
         surface, peak = surfaces[i], peaks[i]
-        if extra > 0:
-            _cut(surfaces[i], rows, cols, extra, inner)
+        if cut:
+            _cut(surfaces[i], rows, cols, extra, within[i % within.shape[0]], inner)
             surface = inner
         _keep_summits(surface, pitch, columns, summits)
         at = _where(surface, bits)
@@ -237,10 +243,13 @@ def _weigh(place: float, table: Array, taps: Array) -> None:
 
 @compiled_loose
 def _take_root(patch: Array, root: Array) -> None:
-    """Write the surface on which a peak's place is looked for; see `sensetrack.ot.peak.ROOT`."""
-    for j in range(SIDE):
-        for k in range(LANES):
-            root[j, k] = math.sqrt(max(patch[j, k] + ROOT, LOWEST))
+    """Write the surface on which a peak's place is looked for; see `sensetrack.ot.peak.ROOT`.
+
+    To seven digits, and in one line of numbers: so it is done in vectors.
+    """
+    samples, roots = patch.reshape(-1), root.reshape(-1)
+    for k in range(samples.size):
+        roots[k] = np.float64(math.sqrt(np.float32(max(samples[k] + ROOT, LOWEST))))
 
 
 @compiled_loose

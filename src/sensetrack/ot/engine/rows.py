@@ -66,7 +66,8 @@ class Rows:
         self.pitch = self.cols + 1
         down, across, posts, line = work.down, work.across, work.wanted.shape, self.rows * self.pitch
         number, blocks = masked.PLANES if self.has_partial else 1, across.edges.size - 1
-        self.ring = take("ring", (number, blocks, down.number, line))
+        self.has_holes = self.has_partial and work.frame is None
+        self.ring = take("ring", (number if self.has_holes else 1, blocks, down.number, line))
         """Sums of the last rows of blocks, as many as a chip has."""
         self.columns = take("columns", (across.number, line))
         self.surfaces = take("surfaces", (number, posts[1], line))
@@ -77,6 +78,7 @@ class Rows:
         self.needs = _Needs(work, work.wanted)
         if self.has_partial:
             self.partial, self.torn = work.partial.view(np.uint8), work.torn.view(np.uint8)
+        if self.has_holes:
             self.needs_partial, self.needs_torn = _Needs(work, work.partial), _Needs(work, work.torn)
             self.constant = work.constant(extra)
         self.places = np.empty((blocks, 6), np.int64)
@@ -91,6 +93,7 @@ class Rows:
         self.sums = {
             height: kernels.sums(work.kernel, self.rows, self.cols, height, width) for height in set(self.heights)
         }
+        self.quarters = kernels.quarters(work, MARGIN - extra, self.rows, self.cols)
 
     def add(self, b: int) -> None:
         """Sum the blocks of row b that lie under wanted posts."""
@@ -100,14 +103,17 @@ class Rows:
         self.places[:, 0], self.places[:, 2] = start, start + MARGIN - self.extra
         np.add(self.starts, b % slots * line, out=self.places[:, 5])
         self._correlate(masked.CROSS, self.needs.blocks[b], b)
-        if self.has_partial and self.needs_partial.any[b]:
+        if self.has_holes and self.needs_partial.any[b]:
             self._add_masked(b)
 
     def _correlate(self, plane: int, blocks: NDArray[np.uint8], row: int) -> None:
         work, height = self.work, self.heights[row]
         a, b = work.pairs[plane] if plane else (work.a, work.b)
         out = self.ring[plane].reshape(-1)
-        self.sums[height](a, b, self.places, blocks, height, self.rows, self.cols, self.pitch, out)
+        if plane == masked.CROSS and self.quarters is not None:
+            self.quarters(self.places, blocks, height, self.pitch, out)
+        else:
+            self.sums[height](a, b, self.places, blocks, height, self.rows, self.cols, self.pitch, out)
 
     def _add_masked(self, b: int) -> None:
         work = self.work
@@ -127,14 +133,28 @@ class Rows:
         work, out = self.work, self.surfaces[masked.CROSS]
         self._make(masked.CROSS, i, self.wanted[i], self.clean[i])
         if self.has_partial and self.partial[i].any():
-            last = masked.SQUARE_B if self.torn[i].any() else masked.SQUARE_A
-            for plane in range(masked.SUM_A, last + 1):
-                self._make(plane, i, self.partial[i] if plane <= masked.SQUARE_A else self.torn[i], self.none)
+            self._make_masked(i)
             place = work.total, work.scale, self.top[i], self.left, self.rows, self.cols, self.pitch
             masked.normalise(self.surfaces, self.partial[i], self.torn[i], work.count, *place, work.least)
         rows, cols = self.rows - 2 * self.extra, self.cols - 2 * self.extra
         found = self.found.peaks[i], self.found.states[i], self.found.patches[i]
-        peaks.locate(out, self.wanted[i], rows, cols, self.extra, *self.spare, *found)
+        peaks.locate(out, self.wanted[i], work.within[i], rows, cols, self.extra, *self.spare, *found)
+
+    def _make_masked(self, i: int) -> None:
+        """Make the other sums that chips need of which pixels or partners are missing."""
+        work = self.work
+        if work.frame is not None:
+            rows, cols = work.frame
+            masked.frame_sums(
+                *work.running_a, self.partial[i], work.down.edges[work.down.first[i]],
+                work.across.edges[work.across.first], MARGIN - self.extra,
+                np.array([rows.start, rows.stop, cols.start, cols.stop]), *work.task.chip,
+                self.rows, self.cols, self.pitch, self.surfaces,
+            )  # fmt: skip
+            return
+        last = masked.SQUARE_B if self.torn[i].any() else masked.SQUARE_A
+        for plane in range(masked.SUM_A, last + 1):
+            self._make(plane, i, self.partial[i] if plane <= masked.SQUARE_A else self.torn[i], self.none)
 
     def _make(self, plane: int, i: int, wanted: NDArray[np.uint8], clean: NDArray[np.uint8]) -> None:
         work = self.work

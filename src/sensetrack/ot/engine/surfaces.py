@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+@compiled
+def level_off(image: Array, valid: Array, level: Any, out: Array) -> None:
+    """Write what pixels are above a level, 0 where they are not valid, (rows, cols) or more columns."""
+    for y in range(image.shape[0]):
+        line, good, pixels = out[y], valid[y], image[y]
+        for x in range(pixels.size):
+            line[x] = pixels[x] - level if good[x] else np.float32(0)
+
+
 @compiled_loose
 def _sum_lines(lines: Array, total: Array) -> None:
     """Sum (k, n) over k into (n), four lines at a time."""

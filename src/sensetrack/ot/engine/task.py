@@ -34,7 +34,7 @@ class Task(NamedTuple):
     reference_valid: NDArray[np.bool_] | None
     """True = usable; None: all of it."""
     secondary: NDArray[np.float32]
-    """(rows + 2 (search + margin), cols + 2 (search + margin)); 0 where not valid."""
+    """(rows + 2 (search + margin), cols + 2 (search + margin))."""
     secondary_valid: NDArray[np.bool_] | None
     """True = usable; None: all of it."""
     chip: Pair
@@ -44,6 +44,9 @@ class Task(NamedTuple):
     min_valid: float
     wanted: NDArray[np.bool_] | None
     """(posts down, posts across): False where a post need not be measured; None: everywhere it must."""
+    within: NDArray[np.int32] | None = None
+    """(4, posts down, posts across): first row, last row, first column and last column of the shifts at which each post
+    is looked for; None: the whole search."""
 
 
 class TileMatch(NamedTuple):

@@ -65,12 +65,13 @@ def _row(task: Task, i: int, powers: NDArray[np.float64], subpixel: Subpixel) ->
         left = j * task.step[1]
         power = powers[:, left : left + shape[1]]
         surfaces[j] = _surface(chips[j], areas[j], power)
-    peaks = find_peaks(surfaces, task.search, subpixel)
+    within = None if task.within is None else task.within[:, i].T
+    peaks = find_peaks(surfaces, task.search, subpixel, within=within)
     partial = wanted & ~clean
     if partial.any():
         rest = match_chips(
             chips[partial], chips_valid[partial], areas[partial], areas_valid[partial],
-            search=task.search, min_valid=task.min_valid,
+            search=task.search, min_valid=task.min_valid, within=None if within is None else within[partial],
         )  # fmt: skip
         for every, part in zip(peaks, rest, strict=True):
             every[partial] = part

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from sensetrack.ot.engine.task import Task
 
+Frame = tuple[slice, slice]
+"""Rows and columns of a rectangle."""
 Ends = tuple[Any, Any]
 """Where windows start and where they end, along one axis: index arrays."""
 
@@ -29,6 +31,8 @@ class Validity(NamedTuple):
     """Valid share of the chip, or of the place it covers in the secondary where that is less."""
     gone: NDArray[np.int32]
     """Running sums of the missing pixels of the secondary (`missing`); empty where neither image misses any."""
+    frame: Frame | None
+    """Where all that is missing lies outside a rectangle of the secondary, as at the border of an image: that."""
 
 
 def missing(valid: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -43,6 +47,15 @@ def within(sums: NDArray[Any], rows: Ends, cols: Ends) -> NDArray[Any]:
     return np.asarray(total + sums[np.ix_(top, left)])
 
 
+def framed(valid: NDArray[np.bool_]) -> Frame | None:
+    """Return the rectangle that is valid where nothing else is, and all of it; None otherwise."""
+    rows, cols = (np.flatnonzero(valid.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    frame = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+    return frame if valid[frame].all() else None
+
+
 def validity(task: Task) -> Validity:
     """Count what is missing of every chip and area of a tile."""
     halo = task.search[0] + MARGIN, task.search[1] + MARGIN
@@ -53,11 +66,12 @@ def validity(task: Task) -> Validity:
     if task.reference_valid is not None:
         number = pixels - within(missing(task.reference_valid), *chips)
         gone = np.zeros((task.secondary.shape[0] + 1, task.secondary.shape[1] + 1), np.int32)
-    share, clean = number / pixels, number == pixels
+    share, clean, frame = number / pixels, number == pixels, None
     if task.secondary_valid is not None:
+        frame = None if task.reference_valid is not None else framed(task.secondary_valid)
         gone = missing(task.secondary_valid)
         areas = [(start, end + 2 * more) for (start, end), more in zip(chips, halo, strict=True)]
         under = [(start + more, end + more) for (start, end), more in zip(chips, halo, strict=True)]
         clean &= within(gone, *areas) == 0
         share = np.minimum(share, 1 - within(gone, *under) / pixels)
-    return Validity(number, clean, share, gone)
+    return Validity(number, clean, share, gone, frame)

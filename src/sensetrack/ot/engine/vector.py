@@ -42,21 +42,22 @@ def emitted(function: Callable[..., Any]) -> Any:
     return _INTRINSIC(prefer_literal=True)(function)
 
 
-def _index(value: int) -> Any:
+def index(value: int) -> Any:
+    """Return a whole number in the code that is emitted."""
     return ir.Constant(_INDEX, value)
 
 
 @contextmanager
-def _loop(builder: Any, count: Any) -> Iterator[Any]:
+def loop(builder: Any, count: Any) -> Iterator[Any]:
     """Emit a loop over 0 .. count - 1 that is not unrolled: its body is long enough, and there are many of them."""
     before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
-    builder.cbranch(builder.icmp_signed(">", count, _index(0)), body, after)
+    builder.cbranch(builder.icmp_signed(">", count, index(0)), body, after)
     builder.position_at_end(body)
-    index = builder.phi(_INDEX)
-    index.add_incoming(_index(0), before)
-    yield index
-    following = builder.add(index, _index(1))
-    index.add_incoming(following, builder.block)
+    turn = builder.phi(_INDEX)
+    turn.add_incoming(index(0), before)
+    yield turn
+    following = builder.add(turn, index(1))
+    turn.add_incoming(following, builder.block)
     again = builder.cbranch(builder.icmp_signed("<", following, count), body, after)
     once = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
     # The name of a loop is a node that holds itself; its first form only makes it different from all others.
@@ -72,14 +73,14 @@ def _walk(builder: Any, reach: int, height: Any, row: Callable[[Any, range], Non
     Row r meets the block's row r - u at shift u, so the first and last rows serve fewer shifts than the others.
     """
     for r in range(reach - 1):
-        row(_index(r), range(r + 1))
-    with cgutils.for_range(builder, builder.sub(height, _index(reach - 1))) as loop:
-        row(builder.add(loop.index, _index(reach - 1)), range(reach))
+        row(index(r), range(r + 1))
+    with cgutils.for_range(builder, builder.sub(height, index(reach - 1))) as loop:
+        row(builder.add(loop.index, index(reach - 1)), range(reach))
     for r in range(reach - 1):
-        row(builder.add(height, _index(r)), range(r + 1, reach))
+        row(builder.add(height, index(r)), range(r + 1, reach))
 
 
-class _Plane:
+class Plane:
     """An array of float32 in the code that is emitted."""
 
     def __init__(self, context: Any, builder: Any, kind: Any, array: Any, at: Any, pitch: Any) -> None:
@@ -98,14 +99,18 @@ class _Plane:
         """Store an element or a vector, added to what is there where `more` is not 0."""
         place, builder = self._place(at, value.type), self.builder
         nothing = ir.Constant(value.type, 0.0 if value.type is _FLOAT else [0.0] * value.type.count)
-        before = builder.select(builder.icmp_signed("==", more, _index(0)), nothing, builder.load(place, align=4))
+        before = builder.select(builder.icmp_signed("==", more, index(0)), nothing, builder.load(place, align=4))
         builder.store(builder.fadd(before, value), place, align=4)
+
+    def store(self, value: Any, at: Any) -> None:
+        """Store an element or a vector."""
+        self.builder.store(value, self._place(at, value.type), align=4)
 
     def _place(self, at: Any, kind: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(self.data, [at]), kind.as_pointer())
 
 
-def _registers(builder: Any, kind: Any, number: int) -> list[Any]:
+def fresh(builder: Any, kind: Any, number: int) -> list[Any]:
     """Vectors of zeros that the optimiser keeps in registers."""
     places = [cgutils.alloca_once(builder, kind) for _ in range(number)]
     for place in places:
@@ -113,16 +118,46 @@ def _registers(builder: Any, kind: Any, number: int) -> list[Any]:
     return places
 
 
-def _add_product(builder: Any, register: Any, a: Any, b: Any) -> None:
+def add_product(builder: Any, register: Any, a: Any, b: Any) -> None:
+    """Emit a fused multiply-add into a register."""
     total = builder.load(register)
     builder.store(builder.fadd(total, builder.fmul(a, b, flags=_FUSE), flags=_FUSE), register)
 
 
-def _spread(builder: Any, value: Any, kind: Any) -> Any:
+def spread(builder: Any, value: Any, kind: Any) -> Any:
     """Put one number in every lane."""
     empty = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(empty, value, ir.Constant(_LANE, 0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_LANE, kind.count), [0] * kind.count))
+
+
+class Outer:
+    """Sums at reach x (vectors * lanes) shifts, in registers; the lanes are shifts along the columns."""
+
+    def __init__(self, builder: Any, sizes: tuple[int, int, int], chip: Plane, area: Plane, width: Any) -> None:
+        reach, self.number, self.lanes = sizes
+        self.builder, self.chip, self.area, self.width = builder, chip, area, width
+        self.kind = ir.VectorType(_FLOAT, self.lanes)
+        self.registers = [fresh(builder, self.kind, self.number) for _ in range(reach)]
+
+    def row(self, r: Any, shifts: range) -> None:
+        """Emit what row r of the secondary gives to some shifts along the rows."""
+        builder, area_row = self.builder, self.area.row(r)
+        chip_rows = [self.chip.row(builder.sub(r, index(u))) for u in shifts]
+        with loop(builder, self.width) as x:
+            at = builder.add(area_row, x)
+            partners = [self.area.load(builder.add(at, index(n * self.lanes)), self.kind) for n in range(self.number)]
+            for u, chip_row in zip(shifts, chip_rows, strict=True):
+                pixel = spread(builder, self.chip.load(builder.add(chip_row, x)), self.kind)
+                for register, partner in zip(self.registers[u], partners, strict=True):
+                    add_product(builder, register, pixel, partner)
+
+    def put(self, sums: Plane, more: Any) -> None:
+        """Emit that the sums are stored, added to what is there where `more` is not 0."""
+        for u, registers in enumerate(self.registers):
+            for n, register in enumerate(registers):
+                place = self.builder.add(sums.row(index(u)), index(n * self.lanes))
+                sums.put(self.builder.load(register), place, more)
 
 
 @emitted
@@ -147,33 +182,33 @@ def _outer(
     """Sum a block at `reach` x `vectors * lanes` shifts; the lanes are shifts along the columns."""
     images = a, a_at, a_pitch, b, b_at, b_pitch, out, out_at, out_pitch
     signature = types.void(reach, vectors, lanes, *images, height, width, more)
-    rows, number, count = reach.literal_value, vectors.literal_value, lanes.literal_value
-    kind = ir.VectorType(_FLOAT, count)
+    sizes = reach.literal_value, vectors.literal_value, lanes.literal_value
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        chip, area, sums = (_Plane(context, builder, signature.args[i], *args[i : i + 3]) for i in (3, 6, 9))
+        chip, area, sums = (Plane(context, builder, signature.args[i], *args[i : i + 3]) for i in (3, 6, 9))
         height, width, more = args[12:]
-        registers = [_registers(builder, kind, number) for _ in range(rows)]
-
-        def row(r: Any, shifts: range) -> None:
-            area_row = area.row(r)
-            chip_rows = [chip.row(builder.sub(r, _index(u))) for u in shifts]
-            with _loop(builder, width) as x:
-                at = builder.add(area_row, x)
-                partners = [area.load(builder.add(at, _index(n * count)), kind) for n in range(number)]
-                for u, chip_row in zip(shifts, chip_rows, strict=True):
-                    pixel = _spread(builder, chip.load(builder.add(chip_row, x)), kind)
-                    for register, partner in zip(registers[u], partners, strict=True):
-                        _add_product(builder, register, pixel, partner)
-
-        _walk(builder, rows, height, row)
-        for u in range(rows):
-            for n in range(number):
-                place = builder.add(sums.row(_index(u)), _index(n * count))
-                sums.put(builder.load(registers[u][n]), place, more)
+        block = Outer(builder, sizes, chip, area, width)
+        _walk(builder, sizes[0], height, block.row)
+        block.put(sums, more)
         return context.get_dummy_value()
 
     return signature, emit
+
+
+def lane_sum(builder: Any, register: Any) -> Any:
+    """Emit the sum of the lanes of a register."""
+    lanes = builder.load(register)
+    kinds = ir.FunctionType(_FLOAT, [_FLOAT, lanes.type])
+    name = f"llvm.vector.reduce.fadd.v{lanes.type.count}f32"
+    reduce = cgutils.get_or_insert_function(builder.module, kinds, name)
+    return builder.call(reduce, [ir.Constant(_FLOAT, -0.0), lanes], fastmath=("reassoc",))
+
+
+def inside(builder: Any, x: Any, width: Any, kind: Any, values: Any) -> Any:
+    """Emit a vector of which lanes that stand for columns beyond the block's last count nothing."""
+    lane = ir.Constant(ir.VectorType(_INDEX, kind.count), list(range(kind.count)))
+    counts = builder.icmp_signed("<", lane, spread(builder, builder.sub(width, x), lane.type))
+    return builder.select(counts, values, ir.Constant(kind, [0.0] * kind.count))
 
 
 @emitted
@@ -201,31 +236,23 @@ def _inner(
     kind = ir.VectorType(_FLOAT, count)
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        chip, area, sums = (_Plane(context, builder, signature.args[i], *args[i : i + 3]) for i in (2, 5, 8))
+        chip, area, sums = (Plane(context, builder, signature.args[i], *args[i : i + 3]) for i in (2, 5, 8))
         height, width, more = args[11:]
-        registers = _registers(builder, kind, rows)
-        lane = ir.Constant(ir.VectorType(_INDEX, count), list(range(count)))
-        zeros = ir.Constant(kind, [0.0] * count)
-        steps = builder.sdiv(builder.add(width, _index(count - 1)), _index(count))
+        registers = fresh(builder, kind, rows)
+        steps = builder.sdiv(builder.add(width, index(count - 1)), index(count))
 
         def row(r: Any, shifts: range) -> None:
             area_row = area.row(r)
-            chip_rows = [chip.row(builder.sub(r, _index(u))) for u in shifts]
-            with _loop(builder, steps) as step:
-                x = builder.mul(step, _index(count))
-                # Lanes beyond the block's last column count nothing.
-                inside = builder.icmp_signed("<", lane, _spread(builder, builder.sub(width, x), lane.type))
-                partner = builder.select(inside, area.load(builder.add(area_row, x), kind), zeros)
+            chip_rows = [chip.row(builder.sub(r, index(u))) for u in shifts]
+            with loop(builder, steps) as step:
+                x = builder.mul(step, index(count))
+                partner = inside(builder, x, width, kind, area.load(builder.add(area_row, x), kind))
                 for u, chip_row in zip(shifts, chip_rows, strict=True):
-                    _add_product(builder, registers[u], chip.load(builder.add(chip_row, x), kind), partner)
+                    add_product(builder, registers[u], chip.load(builder.add(chip_row, x), kind), partner)
 
         _walk(builder, rows, height, row)
-        name = f"llvm.vector.reduce.fadd.v{count}f32"
-        kinds = ir.FunctionType(_FLOAT, [_FLOAT, kind])
-        reduce = cgutils.get_or_insert_function(builder.module, kinds, name)
         for u in range(rows):
-            parts = [ir.Constant(_FLOAT, -0.0), builder.load(registers[u])]
-            sums.put(builder.call(reduce, parts, fastmath=("reassoc",)), sums.row(_index(u)), more)
+            sums.put(lane_sum(builder, registers[u]), sums.row(index(u)), more)
         return context.get_dummy_value()
 
     return signature, emit
