@@ -7,8 +7,8 @@ import pytest
 
 from sensetrack import Image
 from sensetrack.errors import InputError
-from sensetrack.ot.algorithms import ALGORITHMS, NCC
-from sensetrack.ot.algorithms.guide import FACTOR, Aim, Guide
+from sensetrack.ot.algorithms import ALGORITHMS, NCC, ncc
+from sensetrack.ot.algorithms.guide import FACTOR
 from sensetrack.ot.tiles import Shrunk, overview
 from truth import arrays, bump, make_pair, rmse, truth_at
 
@@ -34,32 +34,44 @@ def test_far_motion_is_found_as_by_the_whole_search(images):
     )
 
 
-def test_tiles_search_finely_around_what_is_known(images):
-    scaled = images[0].scaled, images[1].scaled
-    matcher = NCC(chip=32, step=16, search=56)
-    chips = matcher.chips(SHAPE)
-    aim = matcher.aim(scaled, chips, (0, 0), map, None)
-    from sensetrack import blocks
+@pytest.fixture
+def searches(monkeypatch):
+    """What the engine was asked: posts, how many of them were wanted, and half widths."""
+    seen = []
+    original = ncc.correlate_tile
 
-    found = [aim(block) for block in blocks.plan(chips.shape, (6, 8))]
-    assert all(max(fine.search) < 56 for fine, _ in found)
-    shifts = np.array([shift for _, shift in found])
-    assert shifts[:, 0].max() > 25
-    assert shifts[:, 1].min() < -15
-    # A search of ordinary width needs no guide.
-    assert NCC(search=16).aim(scaled, chips, (3, 4), map, None)(None)[1] == (3, 4)
+    def watched(*args, **kwargs):
+        wanted = kwargs["wanted"]
+        number = np.prod(kwargs["posts"]) if wanted is None else wanted.sum()
+        seen.append((kwargs["posts"], int(number), kwargs["search"]))
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(ncc, "correlate_tile", watched)
+    return seen
 
 
-def test_where_nothing_is_known_the_whole_search_is_made():
+def test_posts_are_searched_finely_around_what_is_known(images, searches):
+    class Tiled(NCC):
+        block = (6, 8)
+
+    field = Tiled(chip=32, step=16, search=56)(*images)
+    fine = sum(number for _, number, search in searches if max(search) < 40)
+    assert fine > 0.8 * field.flags.size
+    # A search of ordinary width needs no smaller images.
+    searches.clear()
+    NCC(chip=32, step=16, search=16)(*images)
+    assert {search for *_, search in searches} == {(16, 16)}
+
+
+def test_where_nothing_is_known_the_whole_search_is_made(searches):
     rng = np.random.default_rng(0)
-    noise = [Image(rng.normal(size=SHAPE)).scaled for _ in "ab"]
-    matcher = NCC(chip=32, step=16, search=56)
-    guide = Guide.from_smaller((noise[0], noise[1]), matcher._coarse(), (0, 0), map)
-    from sensetrack import blocks
-
-    block = blocks.plan(matcher.chips(SHAPE).shape, (32, 64))[0]
-    full = Aim((2, 3), (56, 56))
-    assert guide.aim(matcher.chips(SHAPE), block, full) == full
+    noise = [Image(rng.normal(size=SHAPE)) for _ in "ab"]
+    whole = NCC(chip=32, step=16, search=56, pyramid=False)(*noise)
+    searches.clear()
+    field = NCC(chip=32, step=16, search=56)(*noise)
+    assert (np.abs(field.d_row - whole.d_row) < 0.01).mean() > 0.95
+    # At most once more than without: the smaller images, and posts that one of them led astray.
+    assert sum(number for _, number, search in searches if search == (56, 56)) <= field.flags.size
 
 
 def test_a_whole_image_shift_is_looked_around():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from sensetrack.grid import Grid, crs_name
 from sensetrack.ot.bands import Bands
 from sensetrack.ot.chips import ChipGrid
 from sensetrack.ot.fields import Displacement, Flag, Match, OffsetField
+from sensetrack.ot.looks import Scene
 from sensetrack.ot.parameters import Parameters
-from sensetrack.ot.tiles import Layers, Scaled, Tile, shifted
+from sensetrack.ot.tiles import Layers, Scaled, Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ __all__ = [
 
 TOO_LARGE = 1e20
 """No sensor delivers such a magnitude; pixels beyond it are fill values and not usable."""
+
+
+_LINES = 64
 
 
 class Source(Protocol):
@@ -209,7 +213,9 @@ class Image(Bands):
     def _valid(self, values: NDArray[Any], rows: slice, cols: slice) -> NDArray[np.bool_]:
         usable: NDArray[np.bool_] = np.ones(values.shape, bool)
         if values.dtype.kind == "f":
-            usable = np.asarray(np.abs(values) < TOO_LARGE)  # False for NaN as well
+            for start in range(0, len(values), _LINES):  # a few lines at a time stay in the cache
+                some = slice(start, start + _LINES)
+                np.less(np.abs(values[some]), TOO_LARGE, out=usable[some])  # False for NaN as well
         if self.nodata is not None and not np.isnan(self.nodata):
             usable = usable & (values != self.nodata)
         if usable.ndim == 3:
@@ -301,29 +307,18 @@ class OTAlgorithm(Parameters, ABC):
             The chips of the tile; chip [0, 0] starts at pixel `halo` of the tiles.
         """
 
-    def aim(
-        self,
-        images: tuple[Scaled, Scaled],  # noqa: ARG002
-        chips: ChipGrid,  # noqa: ARG002
-        gross: tuple[int, int],
-        mapper: blocks.Mapper,  # noqa: ARG002
-        prior: NDArray[Any] | None,
-    ) -> Callable[[blocks.Block], tuple[Self, tuple[int, int]]]:
-        """Return what says for each tile with which parameters, and around which shift, it is matched.
+    def aim(self, scene: Scene, mapper: blocks.Mapper) -> Callable[[blocks.Block], Match]:  # noqa: ARG002
+        """Return what measures the posts of a tile.
 
-        Here with these, around the middle of what is known beforehand or else around the whole-image shift; an
-        algorithm that looks at the whole first may know better.
+        Here around the middle of what is known beforehand or else around the whole-image shift; an algorithm that
+        looks at the whole first, or at some posts again, may know better.
         """
 
-        def around(block: blocks.Block) -> tuple[Self, tuple[int, int]]:
-            if prior is None:
-                return self, gross
-            near = prior[:, block.rows, block.cols].reshape(2, -1)
-            known = np.isfinite(near).all(axis=0)
-            if not known.any():
-                return self, gross
-            d_row, d_col = np.round(np.median(near[:, known], axis=1)).astype(int).tolist()
-            return self, (d_row, d_col)
+        def around(block: blocks.Block) -> Match:
+            shift = scene.middle(block)
+            tiles = scene.reference(block, self.halo), scene.secondary(block, shift, self.halo)
+            found = self.match(*tiles, scene.chips_of(block))
+            return found._replace(d_row=found.d_row + shift[0], d_col=found.d_col + shift[1])
 
         return around
 
@@ -334,6 +329,7 @@ class OTAlgorithm(Parameters, ABC):
         *,
         gross: tuple[int, int] = (0, 0),
         prior: NDArray[Any] | None = None,
+        limits: NDArray[Any] | None = None,
         mapper: blocks.Mapper = map,
         advance: Callable[[int, int], None] | None = None,
     ) -> OffsetField:
@@ -348,6 +344,10 @@ class OTAlgorithm(Parameters, ABC):
         prior : ndarray, optional
             (2, rows, cols): offsets (d_row, d_col), px, to look around at each post; NaN = not known, there `gross`
             is looked around.
+        limits : ndarray, optional
+            (2, rows, cols): half widths (rows, cols), px, within which the offset of each post lies around its prior
+            or `gross`; at least 1 counts, NaN = no limit. `NCC` looks no further, other algorithms look as ever; what
+            lies further is flagged PEAK_AT_EDGE.
         mapper, advance
             See `sensetrack.blocks.run`.
 
@@ -358,7 +358,7 @@ class OTAlgorithm(Parameters, ABC):
         NoMatchError
             The images are smaller than one chip.
         InputError
-            The prior has not the shape of the posts.
+            Prior or limits have not the shape of the posts, or a limit is negative.
         """
         pair = ImagePair(reference, secondary)
         chips = self.chips(pair.grid.shape)
@@ -368,23 +368,11 @@ class OTAlgorithm(Parameters, ABC):
                 f"an overlap of {rows} x {cols} px is smaller than one chip of {chips.chip[0]} x {chips.chip[1]} px"
             )
             raise NoMatchError(message, advice="choose a smaller chip or a larger area")
-        scaled = reference.scaled, secondary.scaled
-        out = Layers(chips.shape)
-
-        if prior is not None and prior.shape != (2, *chips.shape):
-            raise InputError(f"prior must be {(2, *chips.shape)}, one value per post, instead got {prior.shape}")
-        aim = self.aim(scaled, chips, gross, mapper, prior)
+        scene = Scene((reference.scaled, secondary.scaled), chips, gross, prior, limits)
+        out, measured = Layers(chips.shape), self.aim(scene, mapper)
 
         def job(block: blocks.Block) -> Match:
-            matcher, shift = aim(block)
-            rows, cols = chips.window(block)
-            size = (rows.stop - rows.start, cols.stop - cols.start)
-            found = matcher.match(
-                scaled[0].tile(rows, cols, matcher.halo),
-                scaled[1].tile(shifted(rows, shift[0]), shifted(cols, shift[1]), matcher.halo),
-                ChipGrid(size, chips.chip, chips.step),
-            )
-            return found._replace(d_row=found.d_row + shift[0], d_col=found.d_col + shift[1])
+            return scene.limited(block, measured(block))
 
         tiles = blocks.plan(chips.shape, self.block)
         for block, result in blocks.run(job, tiles, mapper=mapper, advance=advance):

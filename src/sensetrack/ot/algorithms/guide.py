@@ -1,14 +1,19 @@
-"""Where to look: offsets found on smaller images, so that a fine search can be small however far the ground moved."""
+"""Where to look: offsets found on smaller images, so that a fine search can be small however far the ground moved.
+
+What the small images say is believed post by post. Where they say nothing, or something unlike what is around it, the
+whole search is made, as if there were no small images. Where a second place is nearly as likely, the post is looked for
+near the first but has to be found there beyond doubt.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from sensetrack.ot.interfaces import Image
-from sensetrack.ot.tiles import Shrunk
+from sensetrack.ot.tiles import Shrunk, overview
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,80 +21,97 @@ if TYPE_CHECKING:
     from sensetrack import blocks
     from sensetrack.ot.chips import ChipGrid
     from sensetrack.ot.interfaces import OTAlgorithm
+    from sensetrack.ot.looks import Boxes
     from sensetrack.ot.tiles import Scaled
 
 FACTOR = 4
 """Pixels of the images in a pixel of the smaller ones, along both sides."""
 SLACK = 6
 """Pixels the fine search reaches beyond what the small images say: one and a half of their pixels."""
+CLEAR = 1.25
+"""Peak ratio below which a second place is as likely as the one that was found."""
+SURE = 0.5
+"""Score that leaves no room for another place: of the parts of a chip that went apart, one alone is more than half."""
+_HELD = 2**20
+"""Pixels of a smaller image that is made once; a larger one is made again for each tile."""
 _AGREE = 2.0
-"""Coarse offsets further than this, px of the small images, from the median around them are mistakes."""
-_KNOWN = 0.5
-"""Share of a tile's coarse offsets that must be believed for them to guide."""
-
-
-class Aim(NamedTuple):
-    """Where the fine search of a tile lies."""
-
-    shift: tuple[int, int]
-    """Whole pixels (rows, cols) that it is centred on."""
-    search: tuple[int, int]
-    """Half width (rows, cols), px."""
+"""Coarse offsets further than this, px of the small images, from the median around them are doubtful."""
 
 
 class Guide:
-    """Offsets that are known beforehand, and what they mean for a tile.
+    """Offsets known on a coarse grid, and where they say that posts are to be looked for.
 
     Parameters
     ----------
     offsets : ndarray
         (2, rows, cols), d_row and d_col in px of the images; NaN = not known.
+    clear : ndarray of bool
+        (rows, cols), False where a second place is nearly as likely.
     start, step : (float, float)
         Place of the first of them, (row, col) in pixel corners of the images, and distance between neighbours, px.
-    slack : (int, int)
-        How far around them the truth may lie, px.
     """
 
     def __init__(
-        self, offsets: NDArray[Any], start: tuple[float, float], step: tuple[float, float], slack: tuple[int, int]
+        self, offsets: NDArray[Any], clear: NDArray[np.bool_], start: tuple[float, float], step: tuple[float, float]
     ) -> None:
-        self.offsets, self.start, self.step, self.slack = offsets, start, step, slack
+        self.offsets, self.clear, self.start, self.step = offsets, clear, start, step
+        self._known = np.isfinite(offsets).all(axis=0)
+        self._low = np.stack([_lowest_around(part, self._known) for part in offsets])
+        self._high = np.stack([-_lowest_around(-part, self._known) for part in offsets])
 
     @classmethod
     def from_smaller(
         cls, images: tuple[Scaled, Scaled], coarse: OTAlgorithm, gross: tuple[int, int], mapper: blocks.Mapper
     ) -> Guide:
         """Find offsets on small images, with an algorithm whose parameters are in their pixels."""
-        small = [Image(Shrunk(scaled, FACTOR)) for scaled in images]
+        small = [_smaller(scaled, mapper) for scaled in images]
         shift = round(gross[0] / FACTOR), round(gross[1] / FACTOR)
         field = coarse(small[0], small[1], gross=shift, mapper=mapper)
         good = (field.flags == 0) & (np.asarray(field.score) > coarse.min_score)
         offsets = np.stack([_without_mistakes(np.where(good, part, np.nan)) for part in (field.d_row, field.d_col)])
-        offsets[:, np.isnan(offsets).any(axis=0)] = np.nan
         start, step = ((pair[0] * FACTOR, pair[1] * FACTOR) for pair in (field.start, field.step))
-        return cls(offsets * FACTOR, start, step, (SLACK, SLACK))
+        return cls(offsets * FACTOR, np.asarray(field.peak_ratio) >= CLEAR, start, step)
 
-    def aim(self, chips: ChipGrid, block: blocks.Block, full: Aim) -> Aim:
-        """Say where the chips of a tile went, as far as is known; else the whole search."""
-        near = self.offsets[:, *(self._near(chips, block, axis) for axis in (0, 1))].reshape(2, -1)
-        known = np.isfinite(near[0])
-        if not known.size or known.mean() < _KNOWN:
-            return full
-        low, high = near[:, known].min(axis=1), near[:, known].max(axis=1)
-        shift = tuple(int(s) for s in np.round((low + high) / 2))
-        # Whole vectors of shifts.
-        half = [int(-(-(h - s + more) // 4) * 4) for h, s, more in zip(high, shift, self.slack, strict=True)]
-        if half[0] >= full.search[0] and half[1] >= full.search[1] and shift == full.shift:
-            return full
-        return Aim((shift[0], shift[1]), (half[0], half[1]))
+    def boxes(self, chips: ChipGrid, block: blocks.Block, whole: Boxes) -> Boxes:
+        """Offsets at which the posts of a block are looked for: near what is known, else all of `whole`."""
+        place = self._nearest(chips, block)
+        known, out = self._known[place], whole.copy()
+        for axis in (0, 1):
+            low, high = (np.where(known, part[axis][place], 0) for part in (self._low, self._high))
+            out[2 * axis] = np.maximum(whole[2 * axis], np.floor(low) - SLACK)
+            out[2 * axis + 1] = np.minimum(whole[2 * axis + 1], np.ceil(high) + SLACK)
+            known &= out[2 * axis + 1] - out[2 * axis] >= SLACK  # else hardly a part of the search agrees
+        return np.where(known, out, whole)
 
-    def _near(self, chips: ChipGrid, block: blocks.Block, axis: int) -> slice:
-        """Known offsets along an axis that lie within the chips of a tile, and one beyond."""
-        window = chips.window(block)[axis]
-        first = int(np.floor((window.start - self.start[axis]) / self.step[axis]))
-        last = int(np.ceil((window.stop - self.start[axis]) / self.step[axis]))
-        size = self.offsets.shape[1 + axis]
-        return slice(min(max(first, 0), size - 1), min(max(last + 1, 1), size))
+    def doubted(
+        self, chips: ChipGrid, block: blocks.Block, score: NDArray[Any], ratio: NDArray[Any]
+    ) -> NDArray[np.bool_]:
+        """Say which posts of a block may have gone elsewhere than where their score and peak ratio were found."""
+        unsure = ~self.clear[self._nearest(chips, block)] & ~(score >= SURE)
+        return np.asarray(unsure | ~(ratio >= CLEAR))
+
+    def _nearest(self, chips: ChipGrid, block: blocks.Block) -> tuple[NDArray[np.intp], ...]:
+        """Rows and columns of the offsets nearest to the posts of a block."""
+        index = []
+        for axis, posts in enumerate((block.rows, block.cols)):
+            place = chips.centre[axis] + np.arange(posts.start, posts.stop) * chips.step[axis]
+            nearest = np.round((place - self.start[axis]) / self.step[axis]).astype(np.intp)
+            index.append(np.clip(nearest, 0, self.offsets.shape[1 + axis] - 1))
+        return np.ix_(*index)
+
+
+def _smaller(scaled: Scaled, mapper: blocks.Mapper) -> Image:
+    """Return an image with larger pixels, in memory where it is small."""
+    small = Shrunk(scaled, FACTOR)
+    if small.shape[0] * small.shape[1] > _HELD:
+        return Image(small)
+    mean, valid = overview(scaled, FACTOR, mapper=mapper)
+    return Image(np.where(valid, mean, np.nan).astype(np.float32))
+
+
+def _lowest_around(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Lowest of what is known here and next to here."""
+    return np.asarray(ndimage.minimum_filter(np.where(known, values, np.inf), size=3, mode="nearest"), float)
 
 
 def _without_mistakes(values: NDArray[Any]) -> NDArray[np.float64]:
