@@ -324,7 +324,7 @@ def located(surfaces, search, extra):
         states,
         patches,
     )
-    peaks.refine(patches, states, peaks.table(), np.empty((2, 4, peaks.LANES)), table)
+    peaks.refine(patches, states, peaks.table(), np.empty(peaks.ROOM), table)
     return table, states, find_peaks(surfaces, search)
 
 

@@ -63,6 +63,14 @@ class Legend:
     """Grid of posts."""
 
 
+def load() -> None:
+    """Load what drawing needs, the list of fonts included: a third of a second that a run has elsewhere to spare."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+
+    _printable("")
+
+
 def draw_legend(figure: Figure, view: View, legend: Legend) -> None:
     """Draw everything below the map."""
     foot = bare_axes(figure, (MARGIN, 0), (view.width, FOOT))

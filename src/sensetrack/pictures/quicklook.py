@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from sensetrack.pictures.legend import (
     FOOT,
@@ -112,7 +111,8 @@ def draw_quicklook(
     unit, flags = ("px", offsets.flags) if displacement is None else ("m", displacement.flags)
     draw_legend(figure, view, Legend(unit, posts.limit, posts.highest, per_inch, flags, offsets.grid))
     draw_titles(figure, view, title, subtitle)
-    canvas.print_png(path, metadata={"Software": None})
+    # Packing harder takes three times as long for 4 % of the size.
+    canvas.print_png(path, metadata={"Software": None}, pil_kwargs={"compress_level": 2})
 
 
 def _plan(offsets: OffsetField, extent: tuple[int, int]) -> View:
@@ -187,6 +187,8 @@ def _draw_hatching(ax: Axes, posts: _Posts, extent: tuple[int, int], dots: tuple
 
 def _draw_arrows(ax: Axes, posts: _Posts, view: View) -> float:
     """Draw arrows where something moves; return how much motion an inch of arrow means, 0 = no arrows."""
+    import cv2
+
     left, right, bottom, top = posts.box
     shape = posts.size.shape
     cell = (bottom - top) / shape[0], (right - left) / shape[1]
@@ -198,7 +200,7 @@ def _draw_arrows(ax: Axes, posts: _Posts, view: View) -> float:
     length = np.minimum(np.nan_to_num(posts.size), posts.limit)
     moving = length > max(0.18 * posts.limit, 4 * _roughness(posts))
     # A lone post that moves is rather a mismatch than a landslide: it keeps its colour but gets no arrow.
-    moving &= ndimage.uniform_filter(moving.astype(np.float32), 3, mode="nearest") > 0.5
+    moving &= cv2.blur(moving.astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE) > 0.5
     moving = moving[picked]
     if not moving.any():
         return 0.0

@@ -51,6 +51,13 @@ def _compiled(function: F, **options: Any) -> F:
     return cast("F", dispatcher)
 
 
+def kept(dispatcher: Any) -> bool:
+    """Tell whether there is machine code of a function on disk, as far as numba lets see."""
+    file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    index = getattr(file, "_load_index", None)
+    return index is None or bool(index())
+
+
 def _unwrapped(name: str) -> dict[str, Any]:
     """Leave out the ways in that are not used, a tenth of the time to compile.
 

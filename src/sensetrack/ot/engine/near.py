@@ -174,7 +174,7 @@ def _write(spots: _Spots, surface: Array, found: Found) -> None:
     patches, new = np.zeros((number, _SIDE, _LANES)), np.zeros((number, peaks.FIELDS))
     patches[:, :, :_SIDE] = surface
     new[:, [peaks.AT_ROW, peaks.AT_COL]] = spots.middle
-    peaks.refine(patches, np.full(number, peaks.FOUND, np.uint8), peaks.table(), np.empty((2, 4, _LANES)), new)
+    peaks.refine(patches, np.full(number, peaks.FOUND, np.uint8), peaks.table(), np.empty(peaks.ROOM), new)
     # Height, noise and second peak stay those of the masked surface: they are compared with each other.
     for field in (peaks.ROW, peaks.COL, peaks.SCORE, peaks.BY_ROW, peaks.BY_COL, peaks.MIXED):
         found.peaks[(*spots.posts, field)] = new[:, field]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sensetrack.ot.engine import compiling
 from sensetrack.ot.engine.compiling import compiled, compiled_loose
 from sensetrack.ot.peak import COPY, LOWEST, ROOT, tap_table
 
@@ -31,6 +32,8 @@ REACH = 6
 SIDE = 2 * REACH + 1
 LANES = 16
 """Columns of a patch and of its weights: the 13 that count, and zeros up to what vectors like."""
+ROOM = 8 + SIDE, LANES
+"""Shape of the array that `refine` works in: weights along both axes, and a patch."""
 _NEAR = 2
 """Samples around the peak that belong to it when the rest of the surface is judged."""
 _CLOSE = 1e-4
@@ -285,7 +288,7 @@ def _jet(patch: Array, by_row: Array, by_col: Array) -> tuple[float, float, floa
 
 
 @compiled
-def refine(patches: Array, states: Array, table: Array, taps: Array, peaks: Array) -> None:
+def refine(patches: Array, states: Array, table: Array, room: Array, peaks: Array) -> None:
     """Find the top of each patch that is FOUND: by Newton's method, or a parabola where samples are missing.
 
     Parameters
@@ -296,12 +299,12 @@ def refine(patches: Array, states: Array, table: Array, taps: Array, peaks: Arra
         (chips).
     table : ndarray of float64
         From `table`.
-    taps : ndarray of float64
-        (2, 4, LANES), room to work in.
+    room : ndarray of float64
+        `ROOM`, to work in.
     peaks : ndarray of float64
         (chips, FIELDS), read and written.
     """
-    m, by_row, by_col, root = REACH, taps[0], taps[1], np.empty((SIDE, LANES))
+    m, by_row, by_col, root = REACH, room[:4], room[4:8], room[8:]
     for i in range(states.size):
         if states[i] != FOUND:
             continue
@@ -336,3 +339,17 @@ def refine(patches: Array, states: Array, table: Array, taps: Array, peaks: Arra
             rr, cc, rc = 2 * top * rr, 2 * top * cc, 2 * top * rc
         peak[ROW], peak[COL], peak[SCORE] = peak[AT_ROW] + row, peak[AT_COL] + col, height
         peak[BY_ROW], peak[BY_COL], peak[MIXED], peak[HEIGHT] = rr, cc, rc, height
+
+
+def load() -> None:
+    """Load or compile what finds peaks, the slowest of all to compile, by calls with no surface at all."""
+    none, line = np.empty(0, np.uint8), np.empty(8, np.float32)
+    fields, patches = np.empty((0, FIELDS)), np.empty((0, SIDE, LANES))
+    refine(patches, none, table(), np.empty(ROOM), fields)
+    spare = line, line, line.view(np.int32), line
+    locate(np.empty((0, 8), np.float32), none, np.zeros((1, 4), np.int64), 1, 1, 0, *spare, fields, none, patches)
+
+
+def loaded() -> bool:
+    """Tell whether `load` would find machine code on disk."""
+    return compiling.kept(locate)

@@ -72,14 +72,13 @@ def split_area(b: Array, out: Array) -> None:
     Parameters
     ----------
     b : ndarray of float32
-        (rows, cols); rows beyond its last are taken to be like it.
+        (rows, cols); as many rows as are needed.
     out : ndarray of float32
         (PRODUCTS, rows, cols), written: row j from the rows 4 j to 4 j + 6 of b.
     """
-    end = b.shape[0] - 1
     for j in range(out.shape[1]):
-        b0, b1, b2, b3 = b[min(4 * j, end)], b[min(4 * j + 1, end)], b[min(4 * j + 2, end)], b[min(4 * j + 3, end)]
-        b4, b5, b6 = b[min(4 * j + 4, end)], b[min(4 * j + 5, end)], b[min(4 * j + 6, end)]
+        top = 4 * j
+        b0, b1, b2, b3, b4, b5, b6 = b[top], b[top + 1], b[top + 2], b[top + 3], b[top + 4], b[top + 5], b[top + 6]
         for x in range(out.shape[2]):
             x1, x3, x5 = b1[x], b3[x], b5[x]
             out[0, j, x], out[1, j, x], out[2, j, x] = x3, x1 - x3, x5 - x3
@@ -300,7 +299,8 @@ class Quarters:
         self.a = take("quarters of a", (PRODUCTS, high, a.shape[1]))
         self.b = take("quarters of b", (PRODUCTS, high + shifts - 1, b.shape[1]))
         split_chips(a, self.a)
-        split_area(b, self.b)
+        short = 4 * self.b.shape[1] + 3 - b.shape[0]
+        split_area(np.pad(b, ((0, short), (0, 0))) if short > 0 else b, self.b)
         self.shifts = rows, groups, cols
         self.room = take("products", (_AT_ONCE * PRODUCTS * shifts * vectors * lanes,))
         self.sums = _compile(reach, vectors, lanes)

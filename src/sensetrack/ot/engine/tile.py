@@ -52,9 +52,7 @@ def _measure(work: Work, found: rows.Found, subpixel: Subpixel) -> None:
     n = work.wanted.size
     states = np.where(work.wanted, found.states, peaks.NOTHING).ravel()
     fields = np.ascontiguousarray(found.peaks).reshape(n, peaks.FIELDS)
-    peaks.refine(
-        found.patches.reshape(n, peaks.SIDE, peaks.LANES), states, peaks.table(), np.empty((2, 4, peaks.LANES)), fields
-    )
+    peaks.refine(found.patches.reshape(n, peaks.SIDE, peaks.LANES), states, peaks.table(), np.empty(peaks.ROOM), fields)
     if subpixel != "sinc":
         _relocate(found.patches.reshape(n, peaks.SIDE, peaks.LANES), states, subpixel, fields)
     found.peaks[...] = fields.reshape(found.peaks.shape)
