@@ -39,6 +39,12 @@ def test_there_is_nothing_else():
         ("sensetrack.ot.algorithms", "stepped_rolling_window"),
         ("sensetrack.ot.cli", "BaseCLI"),
         ("sensetrack.ot.image_processing.dispatcher", "dispatcher"),
+        ("sensetrack.snap_gpt.lib", "SARPreprocessing"),
+        ("sensetrack.snap_gpt.lib", "SARPreprocessor"),
+        ("sensetrack.snap_gpt.lib", "GPTSubsetter"),
+        ("sensetrack.snap_gpt.lib", "MultiLook"),
+        ("sensetrack.snap_gpt.lib", "Subset"),
+        ("sensetrack.graphs", "GRAPHS_WD"),
     ],
 )
 def test_homes(module, name):

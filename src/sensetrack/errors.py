@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
 
@@ -101,7 +102,38 @@ class EngineNotFoundError(EnvironmentFault):
 
 
 class EngineFailedError(EnvironmentFault):
-    """Another program failed, or left no result."""
+    """Another program failed, or left no result.
+
+    Parameters
+    ----------
+    cause, path, advice
+        As for every error.
+    command : sequence of str
+        What was run.
+    code : int, optional
+        The exit code of the program; negative for a signal.
+    log : path-like, optional
+        The file with everything it has said.
+    lines : sequence of str
+        The last lines of it.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        path: str | PathLike[str] | None = None,
+        advice: str | None = None,
+        command: Sequence[str] = (),
+        code: int | None = None,
+        log: str | PathLike[str] | None = None,
+        lines: Sequence[str] = (),
+    ) -> None:
+        super().__init__(cause, path=path, advice=advice)
+        self.command, self.code, self.log, self.lines = tuple(command), code, log, tuple(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return *super().__reduce__(), {name: vars(self)[name] for name in ("command", "code", "log", "lines")}
 
 
 class DownloadError(EnvironmentFault):
@@ -126,6 +158,18 @@ class ResampledWarning(SenseTrackWarning):
 
 class ComponentWarning(SenseTrackWarning):
     """A band that was chosen is one component of complex data, not an amplitude."""
+
+
+class NameMismatchWarning(SenseTrackWarning):
+    """The name of a product says something else than its metadata; the metadata count."""
+
+
+class UnlikePairWarning(SenseTrackWarning):
+    """Two scenes were paired that differ in something that can pass for motion."""
+
+
+class MissingMaskWarning(SenseTrackWarning):
+    """A mask that was asked for is not in the product."""
 
 
 class NothingMatchedWarning(SenseTrackWarning):

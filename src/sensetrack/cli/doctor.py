@@ -49,9 +49,19 @@ def examine() -> dict[str, dict[str, Any]]:
         "versions": {**versions(), "platform": platform.platform()},
         "drivers": drivers(),
         "other programs (optional)": {
-            "SNAP gpt": shutil.which("gpt") or "not found",
+            "SNAP gpt": _gpt(),
             "ISCE2 topsApp.py": shutil.which("topsApp.py") or "not found",
         },
         "credentials": {str(netrc): state},
         "machine": {"workers": default_workers(), "temporary space": f"{free:.0f} GB free"},
     }
+
+
+def _gpt() -> str:
+    from sensetrack.errors import EngineNotFoundError
+    from sensetrack.snap_gpt.gpt import find_gpt
+
+    try:
+        return str(find_gpt())
+    except EngineNotFoundError:
+        return "not found"

@@ -10,7 +10,9 @@ from sensetrack.cli.common import Debug, Json, Quiet, Verbose, echo, echo_json
 
 
 def info(
-    file: Annotated[str, Parameter(help="GeoTIFF, JPEG, PNG or JPEG 2000.")],
+    file: Annotated[
+        str, Parameter(help="GeoTIFF, JPEG, PNG, JPEG 2000, or a Sentinel-2 product (.SAFE folder or zip).")
+    ],
     /,
     *,
     json: Json = False,
@@ -18,18 +20,30 @@ def info(
     verbose: Verbose = False,  # noqa: ARG001
     debug: Debug = False,  # noqa: ARG001
 ) -> int:
-    """Say what a product is: size, bands, where and when; as far as its header tells."""
+    """Say what a product is: size, bands, where and when; as far as its header or its metadata tell."""
     from sensetrack.files.raster import open_raster
+    from sensetrack.workflow.scenes import open_product
 
-    found = describe(open_raster(file))
+    product = open_product(file)
+    found = describe(open_raster(file)) if product is None else product.describe()
     if json:
         echo_json(found)
         return 0
     for key, value in found.items():
         if value not in (None, [], {}):
-            shown = ", ".join(str(part) for part in value) if isinstance(value, list) else value
-            echo(f"{key.replace('_', ' '):22} {shown}")
+            echo(f"{key.replace('_', ' '):22} {_shown(value)}")
     return 0
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict) and "coordinates" in value:
+        rings = [
+            ring for part in value["coordinates"] for ring in (part if value["type"] == "MultiPolygon" else [part])
+        ]
+        return "; ".join(" ".join(f"{x:.4f},{y:.4f}" for x, y in ring) for ring in rings)
+    return str(value)
 
 
 def describe(raster: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ Pair = Annotated[str | None, Parameter(group=MATCHING)]
 
 
 def track(
-    reference: Annotated[str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG or JPEG 2000.")],
+    reference: Annotated[str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG, JPEG 2000 or Sentinel-2 product.")],
     secondary: Annotated[str, Parameter(help="The second scene; moved onto the grid of the first where needed.")],
     /,
     *,
@@ -64,7 +64,19 @@ def track(
     ] = None,
     band: Annotated[
         str | None,
-        Parameter(group=MATCHING, help="Band of both images, from 1; grey: luminance of the first three. [default: 1]"),
+        Parameter(
+            group=MATCHING,
+            help="Band of both images: from 1, a name such as B04, or grey: luminance of the first three. "
+            "[default: 1; B08 of Sentinel-2]",
+        ),
+    ] = None,
+    clouds: Annotated[
+        Literal["keep", "opaque", "all"] | None,
+        Parameter(
+            group=MATCHING,
+            help="Clouds of a Sentinel-2 product that count as missing; all: thin ones and shadows too. "
+            "[default: opaque]",
+        ),
     ] = None,
     nodata: Annotated[
         float | None, Parameter(group=MATCHING, help="Value without measurement; overrides the files.")
@@ -88,6 +100,14 @@ def track(
             group=MATCHING,
             help="Raster to search around: d_row, d_col (px), dx, dy (m) or vx, vy (m/day), such as an earlier "
             "offsets.tif or velocity.tif.",
+        ),
+    ] = None,
+    search_limit: Annotated[
+        str | None,
+        Parameter(
+            group=MATCHING,
+            help="Raster of how far from there each offset lies: half widths with bands like those of --prior, or one "
+            "band for both directions.",
         ),
     ] = None,
     warp: Annotated[
@@ -153,6 +173,10 @@ def track(
     config: Annotated[
         Path | None, Parameter(help="YAML or JSON with any of these settings; run.json repeats a run.")
     ] = None,
+    force: Annotated[
+        bool,
+        Parameter(negative="", group=SHARED, help="Pair products of different tiles or orbits, with a warning."),
+    ] = False,
     overwrite: Overwrite = False,
     workers: Workers = None,
     json: Json = False,
@@ -180,10 +204,13 @@ def track(
         "preprocess": preprocess,
         "preprocess_parameters": {key.removeprefix(FILTER): value for key, value in of_filter.items()} or None,
         "band": band,
+        "clouds": clouds,
+        "force": force or None,
         "nodata": nodata,
         "coregister": coregister,
         "gross": gross if gross in (None, "auto", "none") else tuple(str(gross).split(",")),
         "prior": prior,
+        "search_limit": search_limit,
         "warp": warp,
         "stable_ground": stable_ground,
         "unstable_ground": unstable_ground,

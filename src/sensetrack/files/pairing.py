@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -41,6 +42,17 @@ SAME = 0.01
 """Grids whose pixels are nowhere further apart than this, in px, are one grid."""
 MAX_PIXELS = 10**9
 """Pixels of a grid beyond which a job is refused unless the user allows more."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProductBand:
+    """A band of a product as an image, and where it came from: what missions hand to `pair`."""
+
+    path: Path
+    image: Image
+    """One band of floating numbers, NaN = not valid."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What the run record says of it, as plain values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +127,25 @@ def open_image(path: str | os.PathLike[str], band: Band | Literal["all"] = 1, no
     return Image(Stack(seen), grid.affine, grid.crs, band_names=names, acquired=layer.acquired, sensor=layer.sensor)
 
 
+def cropped(image: Image, within: Grid | Extent) -> Image:
+    """Return the part of an image that an extent (in any CRS) covers, in whole pixels, read when it is needed.
+
+    Raises
+    ------
+    NoOverlapError
+        The extent lies outside of the image.
+    """
+    rows, cols = _window_of(image.grid, within, 0)
+    grid = image.grid.crop(rows, cols)
+    source = _Cut(image.data, (rows.start, cols.start), grid.shape)
+    return Image(
+        source, grid.affine, grid.crs, band_names=image.band_names, acquired=image.acquired, sensor=image.sensor
+    )
+
+
 def pair(
-    reference: Image | str | os.PathLike[str],
-    secondary: Image | str | os.PathLike[str],
+    reference: Image | ProductBand | str | os.PathLike[str],
+    secondary: Image | ProductBand | str | os.PathLike[str],
     *,
     band: Band = 1,
     nodata: float | None = None,
@@ -134,7 +162,7 @@ def pair(
 
     Parameters
     ----------
-    reference, secondary : Image or path-like
+    reference, secondary : Image, ProductBand or path-like
     band : int or "grey"
         As in `open_image`, for both files.
     nodata : float, optional
@@ -187,9 +215,11 @@ def pair(
     return ImagePair(first.on(grid), second.on(grid))
 
 
-def _layers(items: Sequence[Image | str | os.PathLike[str]], band: Band, nodata: float | None) -> list[_Layer]:
+def _layers(
+    items: Sequence[Image | ProductBand | str | os.PathLike[str]], band: Band, nodata: float | None
+) -> list[_Layer]:
     """Open what is not open yet; a band that no file has is a matter of usage, one that only some have is not."""
-    opened = [item if isinstance(item, Image) else open_raster(item) for item in items]
+    opened = [item if isinstance(item, Image | ProductBand) else open_raster(item) for item in items]
     files = [item for item in opened if isinstance(item, RasterFile)]
     if files and band != "grey" and band > max(file.count for file in files):
         counts = " and ".join(str(file.count) for file in files)
@@ -197,7 +227,10 @@ def _layers(items: Sequence[Image | str | os.PathLike[str]], band: Band, nodata:
     return [_layer(item, band, nodata) for item in opened]
 
 
-def _layer(file: Image | RasterFile, band: Band, nodata: float | None) -> _Layer:
+def _layer(file: Image | ProductBand | RasterFile, band: Band, nodata: float | None) -> _Layer:
+    if isinstance(file, ProductBand):
+        image = file.image
+        return _Layer(str(file.path), image.data, image.grid, None, image.acquired, image.sensor)
     if isinstance(file, Image):
         file = file if file.count == 1 else file.grey() if band == "grey" else file.band(band)
         return _Layer("image in memory", Pixels(file), file.grid, None, file.acquired, file.sensor)

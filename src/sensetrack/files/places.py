@@ -16,6 +16,8 @@ from sensetrack.files.warp import local_crs, pixels_of
 from sensetrack.grid import Grid, as_crs, crs_name, same_crs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from sensetrack.files.raster import RasterFile
@@ -172,6 +174,24 @@ def local_crs_of(file: RasterFile) -> str:
     # The mean of 179 and -179 degrees is 180.
     middle = np.degrees(np.angle(np.exp(1j * np.radians(lon)).mean()))
     return local_crs(float(middle), float(np.mean(lat)))
+
+
+def geojson_of_ring(ring: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Return a ring of (longitude, latitude), degrees, as a GeoJSON geometry: cut where it crosses the 180th meridian.
+
+    The ring has no jump: beyond that line its longitudes go on.
+    """
+    import shapely
+    from shapely.geometry import MultiPolygon, mapping
+
+    shape = shapely.make_valid(shapely.Polygon(ring))
+    parts = []
+    for turn in (-360.0, 0.0, 360.0):
+        piece = shapely.get_parts(shapely.intersection(shape, shapely.box(turn - 180, -90, turn + 180, 90)))
+        kept = piece[shapely.area(piece) > 0]
+        parts += list(shapely.transform(kept, lambda points, by=turn: points - np.array([by, 0.0])))
+    found: dict[str, Any] = mapping(parts[0] if len(parts) == 1 else MultiPolygon(parts))
+    return found
 
 
 def _turn(crs: Any) -> float:

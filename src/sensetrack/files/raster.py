@@ -20,7 +20,8 @@ from rasterio.windows import Window
 from sensetrack.errors import ConfigError, InputError, MetadataError, OutputError
 from sensetrack.files.bands import Band, grey_bands
 from sensetrack.files.damage import BlockSums, require_complete
-from sensetrack.files.safe import RASTERS, identify, sidecars
+from sensetrack.files.decoded import Blocks
+from sensetrack.files.safe import RASTERS, driver_of, identify, sidecars
 from sensetrack.grid import Grid
 from sensetrack.ot.bands import LUMINANCE
 
@@ -40,7 +41,7 @@ _FLAT_ZERO = 5
 _ACQUIRED_TAGS = ("ACQUIRED", "ACQUISITION_DATETIME", "time_coverage_start")
 """Tags that say when a scene was taken. TIFFTAG_DATETIME is not among them: it says when a file was made."""
 
-_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": 256}
+_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": 64}
 """Neither read sidecar files (they could silently contradict the header) nor write any beside an input; MB of cache."""
 
 
@@ -77,6 +78,10 @@ class RasterFile:
     lock: threading.Lock = field(repr=False)
     sums: BlockSums | None = field(repr=False)
     """Checksums of the compressed blocks; None where they have none."""
+    blocks: Blocks | None = field(repr=False, default=None)
+    """Blocks that stay decoded; None where decoding is quick."""
+    memory: Any = field(repr=False, default=None)
+    """What keeps the content of a file that was read from an archive."""
 
     @property
     def acquired(self) -> datetime | None:
@@ -96,21 +101,9 @@ class RasterFile:
         """
         if self.sums is not None:
             self.sums.require(band, rows, cols)
-        return self._windowed(rows, cols, lambda window: self.dataset.read(band, window=window))
-
-    def _windowed(self, rows: slice, cols: slice, read: Callable[[Window], Any]) -> NDArray[Any]:
-        window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
-        try:
-            # Not `_gdal`: filters of warnings are shared by all threads, and this runs in many.
-            with self.lock, rasterio.Env(**_ENV):
-                return np.asarray(read(window))
-        except (RasterioIOError, OSError) as error:
-            where = f"rows {rows.start}-{rows.stop}, columns {cols.start}-{cols.stop}"
-            raise InputError(
-                f"is truncated or damaged ({where} cannot be read)",
-                path=self.path,
-                advice="download it again",
-            ) from error
+        if self.blocks is not None:
+            return self.blocks.read(band, rows, cols)
+        return _window(self.lock, self.path, rows, cols, lambda window: self.dataset.read(band, window=window))
 
     def read_mask(self, rows: slice, cols: slice) -> NDArray[np.bool_] | None:
         """Read the alpha band or mask the file carries, True = usable; None where it has none."""
@@ -118,8 +111,23 @@ class RasterFile:
             return self.read(self.roles.index("alpha") + 1, rows, cols) > 0
         flags = self.dataset.mask_flag_enums[0]
         if rasterio.enums.MaskFlags.per_dataset in flags:
-            return self._windowed(rows, cols, lambda window: self.dataset.dataset_mask(window=window)) > 0
+            return (
+                _window(self.lock, self.path, rows, cols, lambda window: self.dataset.dataset_mask(window=window)) > 0
+            )
         return None
+
+
+def _window(lock: threading.Lock, path: Path, rows: slice, cols: slice, read: Callable[[Window], Any]) -> NDArray[Any]:
+    """Read a window of a dataset whose lock is given."""
+    window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+    try:
+        # Not `_gdal`: filters of warnings are shared by all threads, and this runs in many.
+        with lock, rasterio.Env(**_ENV):
+            return np.asarray(read(window))
+    except (RasterioIOError, OSError) as error:
+        where = f"rows {rows.start}-{rows.stop}, columns {cols.start}-{cols.stop}"
+        message = f"is truncated or damaged ({where} cannot be read)"
+        raise InputError(message, path=path, advice="download it again") from error
 
 
 def open_raster(path: str | os.PathLike[str]) -> RasterFile:
@@ -142,6 +150,29 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
     ignored = sidecars(checked)
     if ignored:
         log.info("%s: ignored beside it, since what the header says counts: %s", checked, ", ".join(ignored))
+    return _described(dataset, checked, driver)
+
+
+def open_raster_in_memory(content: bytes, path: Path) -> RasterFile:
+    """Open a raster that was read from an archive; `path` is what messages call it.
+
+    Raises
+    ------
+    InputError
+        Not a raster of a known kind, or damaged.
+    """
+    driver = driver_of(content[:512], path, RASTERS)
+    try:
+        with _gdal():
+            memory = rasterio.MemoryFile(content)
+            dataset = memory.open(driver=driver)
+    except RasterioIOError as error:
+        raise InputError("is damaged (its header cannot be read)", path=path, advice="download it again") from error
+    return _described(dataset, path, driver, memory)
+
+
+def _described(dataset: Any, path: Path, driver: str, memory: Any = None) -> RasterFile:
+    """Return an open dataset with what its header says."""
     points, gcp_crs = dataset.gcps
     crs, affine = dataset.crs, dataset.transform
     try:
@@ -151,10 +182,15 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
         error.path = path
         raise
     if not crs and not affine.is_identity:
-        log.warning("%s has a geotransform but no CRS: its unit is unknown, results stay in pixels", checked)
+        log.warning("%s has a geotransform but no CRS: its unit is unknown, results stay in pixels", path)
     lock = threading.Lock()
+
+    def decode(band: int, rows: slice, cols: slice) -> NDArray[Any]:
+        return _window(lock, path, rows, cols, lambda window: dataset.read(band, window=window))
+
+    blocks = Blocks(dataset.shape, dataset.block_shapes[0], decode) if driver == "JP2OpenJPEG" else None
     return RasterFile(
-        checked,
+        path,
         driver,
         grid,
         dataset.count,
@@ -167,7 +203,9 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
         tuple(name or "" for name in dataset.descriptions),
         dataset,
         lock,
-        BlockSums.of(dataset, checked, lock),
+        None if memory is not None else BlockSums.of(dataset, path, lock),
+        blocks,
+        memory,
     )
 
 

@@ -102,15 +102,21 @@ def identify(path: str | os.PathLike[str], allowed: dict[str, str]) -> tuple[Pat
         The content is of another kind, or disagrees with the suffix or with a checksum file.
     """
     checked = check_file(path)
-    head = read_head(checked)
+    driver = driver_of(read_head(checked), path, allowed)
+    require_checksum(checked)
+    return checked, driver
+
+
+def driver_of(head: bytes, path: str | os.PathLike[str], allowed: dict[str, str]) -> str:
+    """Return the driver for the kind that the first bytes of a file tell; see `identify`."""
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None) or _text_kind(head)
     if kind in allowed:
-        expected = _SUFFIXES.get(checked.suffix.lower())
+        suffix = Path(path).suffix
+        expected = _SUFFIXES.get(suffix.lower())
         if expected is not None and expected != kind:
-            message = f"is {_article(kind)} file by its content although it is named {checked.suffix}"
+            message = f"is {_article(kind)} file by its content although it is named {suffix}"
             raise InputError(message, path=path, advice="rename it")
-        require_checksum(checked)
-        return checked, allowed[kind]
+        return allowed[kind]
     if kind == "HTML":
         raise InputError(
             "looks like an HTML page, not a product", path=path, advice="check your login and download again"

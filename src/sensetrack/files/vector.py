@@ -167,6 +167,15 @@ def _raster_area(
     )
 
 
+def burn(shapes: Any, grid: Grid) -> NDArray[np.bool_]:
+    """Tell which pixel centres of a grid lie in any of some polygons in its CRS."""
+    from rasterio.features import rasterize
+
+    if not len(shapes):
+        return np.zeros(grid.shape, bool)
+    return np.asarray(rasterize(list(shapes), out_shape=grid.shape, transform=grid.transform, dtype="uint8")) > 0
+
+
 def write_outline(path: Path, inside: NDArray[np.bool_], grid: Grid) -> None:
     """Write the outline of an area, True = inside, as a GeoPackage of polygons."""
     import geopandas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,9 +23,15 @@ class TrackConfig(Parameters):
     parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the algorithm")
     preprocess: str = Field("equalize", description="filter before matching; 'none' for none")
     preprocess_parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the filter")
-    band: int | Literal["grey"] = Field(
-        1, description="band of both images, from 1; 'grey' for the luminance of the first three"
+    band: int | str | None = Field(
+        None,
+        description="band of both images: a number from 1, a name such as B04, or 'grey' for the luminance of red, "
+        "green and blue; by default the first, and B08 of Sentinel-2",
     )
+    clouds: Literal["keep", "opaque", "all"] = Field(
+        "opaque", description="which clouds of a Sentinel-2 product are not valid; 'all' with thin ones and shadows"
+    )
+    force: bool = Field(default=False, description="pair products of different tiles or orbits all the same")
     nodata: float | None = Field(None, description="value without measurement; overrides what the files declare")
     warp: bool = Field(default=True, description="resample the secondary where its grid differs; else that is an error")
     coregister: Literal["none", "shift", "similarity", "affine"] = Field(
@@ -39,6 +46,11 @@ class TrackConfig(Parameters):
     prior: str | None = Field(
         None,
         description="raster of offsets, displacements or velocities to look around, instead of a whole-image shift",
+    )
+    search_limit: str | None = Field(
+        None,
+        description="raster of half widths (px, m, or m/day), or one band for both directions: how far from there, and "
+        "within the search of the algorithm, the offset of each post lies",
     )
     stable_ground: str | None = Field(None, description="polygons or mask of ground that did not move")
     unstable_ground: str | None = Field(None, description="polygons or mask of what may move; all else is stable")
@@ -66,11 +78,14 @@ class TrackConfig(Parameters):
     @field_validator("band", mode="before")
     @classmethod
     def _counted(cls, value: Any) -> Any:
-        if value == "grey" or (isinstance(value, int) and not isinstance(value, bool)):
+        if value is None or value == "grey" or (isinstance(value, int) and not isinstance(value, bool)):
             return value
         if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
             return int(value)
-        message = f"band must be a number from 1, or grey, instead got {brief(value)}"
+        if isinstance(value, str) and re.fullmatch(r"B\d{1,2}A?", value.strip(), re.IGNORECASE):
+            name = value.strip().upper()
+            return f"B0{name[1]}" if len(name) == 2 else name
+        message = f"band must be a number from 1, grey, or a name such as B04, instead got {brief(value)}"
         raise ConfigError(message)
 
     @field_validator("formats", mode="before")
@@ -88,11 +103,18 @@ class TrackConfig(Parameters):
         if self.stable_ground and self.unstable_ground:
             message = "stable_ground and unstable_ground say the same thing twice"
             raise ConfigError(message, advice="give one of them")
-        if self.band != "grey" and self.band < 1:
+        if isinstance(self.band, int) and self.band < 1:
             message = f"bands are counted from 1, instead got band {self.band}"
             raise ConfigError(message)
         self.matcher()
         self.preprocessor()
+
+    @property
+    def number(self) -> int | Literal["grey"]:
+        """The band of plain rasters; those asked for by name are found before."""
+        if self.band == "grey":
+            return "grey"
+        return self.band if isinstance(self.band, int) else 1
 
     def matcher(self) -> OTAlgorithm:
         """Return the algorithm with its parameters."""

@@ -17,7 +17,7 @@ import numpy as np
 from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, OutputError, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
-from sensetrack.files.prior import prior_at_posts
+from sensetrack.files.prior import limits_at_posts, prior_at_posts
 from sensetrack.files.raster import parse_time
 from sensetrack.files.vector import area_at_posts, extent_of, write_points
 from sensetrack.ot.bias import BiasReport, unbias
@@ -27,12 +27,15 @@ from sensetrack.ot.gross import GrossShift, gross_shift
 from sensetrack.ot.image_processing import preprocess
 from sensetrack.ot.interfaces import Displacement, Flag, ImagePair, OffsetField
 from sensetrack.ot.tiles import overview
+from sensetrack.pictures.legend import load as load_pictures
 from sensetrack.products.formats import require_room
 from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_layers
+from sensetrack.workflow.ahead import ahead, rehearse
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
 from sensetrack.workflow.memory import workers_within
 from sensetrack.workflow.record import flag_shares, run_record, write_record
+from sensetrack.workflow.scenes import about, open_scenes, refuse_inside
 
 if TYPE_CHECKING:
     import os
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sensetrack.blocks import Mapper
+    from sensetrack.files.pairing import ProductBand
+    from sensetrack.workflow.scenes import Place
 
     Area = Callable[[OffsetField], NDArray[Any]]
     """Share (0..1) of what each post was measured from that lies in an area."""
@@ -79,6 +84,7 @@ def track(
     stable: Area | None = None,
     aoi: Area | None = None,
     prior: NDArray[Any] | None = None,
+    limits: NDArray[Any] | None = None,
     mapper: Mapper = map,
     advance: Callable[[int, int], None] | None = None,
 ) -> Track:
@@ -92,8 +98,8 @@ def track(
     stable, aoi : callable, optional
         Called with the offset field, return for each post the share of its chip (0..1) on stable ground or in
         the area of interest.
-    prior : ndarray, optional
-        (2, rows, cols), px: offsets to look around at each post; see `OTAlgorithm`.
+    prior, limits : ndarray, optional
+        (2, rows, cols), px: offsets to look around at each post, and how far from there they lie; see `OTAlgorithm`.
     mapper, advance
         See `sensetrack.blocks.run`.
     """
@@ -107,8 +113,9 @@ def track(
     gross = _gross(prepared, config, mapper)
     clock.lap("prepare")
     offsets = algorithm(
-        prepared.reference, prepared.secondary, gross=gross.shift, prior=prior, mapper=mapper, advance=advance
-    )
+        prepared.reference, prepared.secondary, gross=gross.shift, prior=prior, limits=limits, mapper=mapper,
+        advance=advance,
+    )  # fmt: skip
     clock.lap("match")
     if aoi is not None:
         offsets = flag_area(offsets, aoi(offsets) >= 0.5)
@@ -155,7 +162,7 @@ def run_track(
         See `sensetrack.errors`.
     """
     config = config or TrackConfig()
-    areas = [config.stable_ground, config.unstable_ground, config.aoi, config.prior]
+    areas = [config.stable_ground, config.unstable_ground, config.aoi, config.prior, config.search_limit]
     inputs = [Path(name) for name in (reference, secondary, *(a.partition("|")[0] for a in areas if a))]
     clock = _Clock()
     with (
@@ -163,16 +170,19 @@ def run_track(
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", SenseTrackWarning)
-        images = open_pair(reference, secondary, config)
+        scenes = open_scenes(reference, secondary, config)
+        refuse_inside(folder, scenes)
+        images = open_pair(*scenes, config)
         require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
         number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
-        with threads(number) as mapper:
+        with ahead(partial(rehearse, config.matcher()), load_pictures), threads(number) as mapper:
             result = track(
                 images,
                 config,
                 stable=_stable(config, images),
                 aoi=_share(config.aoi, config, images),
-                prior=_prior(config, images),
+                prior=_at_posts(config.prior, prior_at_posts, config, images),
+                limits=_at_posts(config.search_limit, limits_at_posts, config, images),
                 mapper=mapper,
                 advance=advance,
             )
@@ -180,7 +190,7 @@ def run_track(
         _require_matches(result.offsets, reference)
         notes = notes_of(caught)
         clock.lap("track")
-        record = run_record(config, inputs, images, result, notes)
+        record = run_record(config, inputs, images, result, notes, products=[about(scene) for scene in scenes])
         try:
             _write(part, images, result, record, backdrop)
             clock.lap("write")
@@ -199,14 +209,15 @@ def notes_of(caught: list[warnings.WarningMessage]) -> list[str]:
     return [str(warning.message) for warning in caught if issubclass(warning.category, SenseTrackWarning)]
 
 
-def open_pair(reference: str | os.PathLike[str], secondary: str | os.PathLike[str], config: TrackConfig) -> ImagePair:
-    """Open two files on one grid, as the settings say."""
+def open_pair(reference: Place | ProductBand, secondary: Place | ProductBand, config: TrackConfig) -> ImagePair:
+    """Open two files or products on one grid, as the settings say."""
+    reference, secondary = open_scenes(reference, secondary, config)
     within = extent_of(config.aoi) if config.aoi else None
     with _about(config.aoi):
         pair = bring_together(
             reference,
             secondary,
-            band=config.band,
+            band=config.number,
             nodata=config.nodata,
             within=within,
             margin=_margin(config),
@@ -273,10 +284,12 @@ def _share(path: str | None, config: TrackConfig, images: ImagePair) -> Area | N
     return partial(area_at_posts, path, images=images.grid, support=config.matcher().support)
 
 
-def _prior(config: TrackConfig, images: ImagePair) -> NDArray[Any] | None:
-    if config.prior is None:
+def _at_posts(
+    path: str | None, read: Callable[..., NDArray[Any]], config: TrackConfig, images: ImagePair
+) -> NDArray[Any] | None:
+    if path is None:
         return None
-    return prior_at_posts(config.prior, images.grid, config.matcher().chips(images.grid.shape), images.dt)
+    return read(path, images.grid, config.matcher().chips(images.grid.shape), images.dt)
 
 
 def _stable(config: TrackConfig, images: ImagePair) -> Area | None:

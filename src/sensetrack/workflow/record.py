@@ -7,6 +7,7 @@ import json
 import platform
 from dataclasses import asdict
 from importlib import metadata
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sensetrack.ot.interfaces import Flag
 from sensetrack.products.layers import SIGN_RULE, days
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sensetrack.ot.interfaces import ImagePair, OffsetField
@@ -27,15 +29,27 @@ _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "opencv-python-headless
 
 
 def run_record(
-    config: TrackConfig, inputs: list[Path], images: ImagePair, result: Track, notes: list[str]
+    config: TrackConfig,
+    inputs: list[Path],
+    images: ImagePair,
+    result: Track,
+    notes: list[str],
+    *,
+    products: Sequence[dict[str, Any] | None] = (),
 ) -> dict[str, Any]:
-    """Gather everything needed to understand and repeat a run, as plain values."""
+    """Gather everything needed to understand and repeat a run, as plain values.
+
+    `products` says of the first inputs what product each is, None for a plain file.
+    """
     grid = result.offsets.grid
     configuration = config.to_dict()
     configuration["parameters"] = config.matcher().to_dict()
     return {
         "configuration": configuration,
-        "inputs": [{"path": str(path), "sha256": _checksum(path)} for path in inputs],
+        "inputs": [
+            {"path": str(path), **_checksum(path)} | ({} if product is None else {"product": product})
+            for path, product in zip_longest(inputs, products)
+        ],
         "acquired": [
             None if image.acquired is None else image.acquired.isoformat()
             for image in (images.reference, images.secondary)
@@ -99,9 +113,13 @@ def _median(values: Any) -> float | None:
     return float(np.median(values)) if values.size else None
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(path: Path) -> dict[str, str]:
+    """Checksum of a file; for the folder of a product that of its manifest, which has those of all its files."""
+    manifest = path / "manifest.safe"
+    of = manifest if manifest.is_file() else path
+    with of.open("rb") as file:
+        found = {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return found if of is path else found | {"sha256_of": manifest.name}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
