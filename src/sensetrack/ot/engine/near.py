@@ -129,19 +129,9 @@ def _touched(spots: _Spots) -> Array:
 
 
 def _settle(spots: _Spots, found: Found) -> None:
-    work, shape = spots.work, (spots.every.size, *spots.work.task.chip)
-    lasting, chips = take("lasting", shape), take("chips", shape)
-    masked.cut(work.a, work.mask_a, work.gone, spots.row, spots.col, *spots.in_tile, _SIDE, chips, lasting)
-    out = _room(3, spots.every.size)
-    spots.correlate_own(chips, work.b, out[0])
-    if work.frame is None:
-        spots.correlate_own(lasting, work.b, out[1])
-        spots.correlate_own(lasting, work.square_b, out[2])
-    number, sum_a = (part.sum(axis=(1, 2), dtype=float)[:, None, None] for part in (lasting, chips))
-    square_a = np.einsum("kyx,kyx->k", chips, chips, dtype=float)[:, None, None]
-    cross, sum_b, square_b = _squares(out.astype(float))
-    if work.frame is not None:
-        sum_b, square_b = _in_frame(spots, work.frame)
+    work = spots.work
+    kept = _kept(spots) if work.frame is None else _kept_in_frame(spots, work.frame)
+    number, sum_a, square_a, (cross, sum_b, square_b) = kept
     safe = np.maximum(number, 1)
     power_a, power_b = square_a - sum_a**2 / safe, square_b - sum_b**2 / safe
     textured = (power_a > FLAT * safe) & (power_b > FLAT * safe)
@@ -153,20 +143,59 @@ def _settle(spots: _Spots, found: Found) -> None:
         _write(spots.only(enough), surface[enough], found)
 
 
-def _in_frame(spots: _Spots, frame: Frame) -> list[Array]:
-    """Sum b and b^2 over what lasts of a chip whose area is valid in a rectangle: (n, SIDE, SIDE) each."""
-    ends, around = [], []
-    for start, size, within in zip((spots.top, spots.left), spots.work.task.chip, frame, strict=True):
-        around.append(slice(start.min(), start.max() + size + _SIDE - 1))
-        first = np.clip(within.start, start, start + size)
-        last = np.clip(within.stop - (_SIDE - 1), first, start + size)
-        ends.append([each[:, None] - around[-1].start + np.arange(_SIDE) for each in (first, last)])
-    (top, bottom), (left, right) = ends
-    top, bottom, left, right = top[:, :, None], bottom[:, :, None], left[:, None], right[:, None]
-    return [
-        (one[bottom, right] - one[top, right]) - (one[bottom, left] - one[top, left])
-        for one in running(spots.work.b[*around], "b")
+_Sums = tuple[Any, Any, Any, Any]
+"""Number of the pixels that are kept, sum of a and of a^2 over them, (n, 1, 1), and the sums of a b, b and b^2,
+(3, n, SIDE, SIDE)."""
+
+
+def _kept(spots: _Spots) -> _Sums:
+    """Sum over what lasts of chips: pixels valid with all their partners around the peak."""
+    work, shape = spots.work, (spots.every.size, *spots.work.task.chip)
+    lasting, chips = take("lasting", shape), take("chips", shape)
+    masked.cut(work.a, work.mask_a, work.gone, spots.row, spots.col, *spots.in_tile, _SIDE, chips, lasting)
+    out = _room(3, spots.every.size)
+    for a, b, plane in ((chips, work.b, 0), (lasting, work.b, 1), (lasting, work.square_b, 2)):
+        spots.correlate_own(a, b, out[plane])
+    number, sum_a = (part.sum(axis=(1, 2), dtype=float)[:, None, None] for part in (lasting, chips))
+    square_a = np.einsum("kyx,kyx->k", chips, chips, dtype=float)[:, None, None]
+    return number, sum_a, square_a, _squares(out.astype(float))
+
+
+def _kept_in_frame(spots: _Spots, frame: Frame) -> _Sums:
+    """Sum over what lasts of chips whose area is valid in a rectangle: a rectangle of each."""
+    work, n = spots.work, spots.every.size
+    places = list(zip((spots.row, spots.col), (spots.top, spots.left), work.task.chip, frame, strict=True))
+    first = [np.clip(within.start - there, 0, size) for _, there, size, within in places]
+    last = [
+        np.clip(within.stop - (_SIDE - 1) - there, at, size)
+        for at, (_, there, size, within) in zip(first, places, strict=True)
     ]
+    chips = take("chips", (n, *work.task.chip))
+    chips[:] = 0
+    for k, (y, yy, x, xx) in enumerate(np.stack([first[0], last[0], first[1], last[1]], axis=1).tolist()):
+        row, col = spots.row[k], spots.col[k]
+        chips[k, y:yy, x:xx] = work.a[row + y : row + yy, col + x : col + xx]
+    out = _room(1, n)[0]
+    spots.correlate_own(chips, work.b, out)
+    own = [
+        [(at + here)[:, None] for at in (low, high)] for (here, *_), low, high in zip(places, first, last, strict=True)
+    ]
+    sums_a = [_rectangles(one, *own) for one in work.running_a]
+    around = [slice(there.min(), there.max() + size + _SIDE - 1) for _, there, size, _ in places]
+    shifts = np.arange(_SIDE)
+    other = [
+        [(at + there - part.start)[:, None] + shifts for at in (low, high)]
+        for (_, there, *_), part, low, high in zip(places, around, first, last, strict=True)
+    ]  # fmt: skip
+    sums_b = [_rectangles(one, *other) for one in running(work.b[*around], "b")]
+    number = ((last[0] - first[0]) * (last[1] - first[1]))[:, None, None]
+    return number, *sums_a, np.stack([_squares(out.astype(float)), *sums_b])
+
+
+def _rectangles(sums: Array, rows: list[Array], cols: list[Array]) -> Array:
+    """Take sums over rectangles from running sums; first and last (n, k) along both axes -> (n, k, k)."""
+    (top, bottom), (left, right) = ([at[:, :, None] for at in rows], [at[:, None] for at in cols])
+    return np.asarray((sums[bottom, right] - sums[top, right]) - (sums[bottom, left] - sums[top, left]))
 
 
 def _write(spots: _Spots, surface: Array, found: Found) -> None:
