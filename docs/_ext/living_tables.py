@@ -24,7 +24,8 @@ from sensetrack.ot.parameters import Parameters
 FLAG_MEANING = {
     "NO_DATA": "too few usable pixels in one of the images",
     "LOW_TEXTURE": "the chip, or all there is to compare it with, is of one brightness",
-    "PEAK_AT_EDGE": "the best match lies at the end of the search, or beyond the search limit of the post: the true one may lie further",
+    "PEAK_AT_EDGE": "the best match lies at the end of the search,"
+    " or beyond the search limit of the post: the true one may lie further",
     "LOW_SCORE": "the score is below the threshold",
     "OUTLIER": "the offset disagrees with those around it",
     "FILLED": "the value was interpolated from neighbours, not measured",
