@@ -14,10 +14,14 @@ import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from sensetrack.errors import EnvironmentFault, InputError, UnsafeInputError, one_line
 from sensetrack.files.checksums import require_checksum
 from sensetrack.files.safe import check_file, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_MEMBERS = 10_000
 """Files of a product; a real one has about a hundred."""
@@ -107,23 +111,26 @@ class Zip(Members):
         return self.path / f"{self.prefix}{name}"
 
     def _read(self, name: str) -> bytes:
-        member = f"{self.prefix}{name}"
-        size, out = self.sizes[name], bytearray()
+        return b"".join(self.pieces(name))
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield what a member holds, piece by piece; what is wrong with it is raised at the latest after the last."""
+        member, size, done = f"{self.prefix}{name}", self.sizes[name], 0
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(member) as file:
                 while piece := file.read(_PIECE):
-                    out += piece
-                    if len(out) > size:  # what its header promised
+                    done += len(piece)
+                    if done > size:  # what its header promised
                         raise UnsafeInputError(f"unpacks to more than the {size} bytes it declares", path=self.path)
+                    yield piece
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
             message = f"member {one_line(member)} is damaged ({error})"
             raise InputError(message, path=self.path, advice="download it again") from error
         except OSError as error:
             raise _cannot(error, self.path) from error
-        if len(out) < size:
-            message = f"member {one_line(member)} is damaged (it ends after {len(out)} of {size} bytes)"
+        if done < size:
+            message = f"member {one_line(member)} is damaged (it ends after {done} of {size} bytes)"
             raise InputError(message, path=self.path, advice="download it again")
-        return bytes(out)
 
     def within(self, folder: str) -> Zip:  # noqa: D102
         return Zip(self.path, _below(self.sizes, folder), f"{self.prefix}{folder}/" if folder else self.prefix)
@@ -170,6 +177,56 @@ def open_members(path: str | os.PathLike[str]) -> Members:
         message = f"must hold one product, instead got {len(roots)}: {', '.join(map(one_line, roots[:5]))}"
         raise InputError(message, path=path, advice="give one of them")
     return members if roots[0] == "." else members.within(roots[0])
+
+
+def read_file(path: str | os.PathLike[str], pattern: str, limit: int = LARGEST_MEMBER) -> tuple[bytes, Path]:
+    """Return what a file holds, or the one file in a zip whose name a regular expression matches, and its path.
+
+    Raises
+    ------
+    UnsafeInputError
+        It is larger than `limit` bytes, or the zip is hostile; see `open_members`.
+    InputError
+        Not found, empty, damaged, or the zip does not hold one such file.
+    """
+    checked = check_file(path)
+    require_checksum(checked)
+    if not read_head(checked, 4).startswith(b"PK"):
+        members: Members = Folder(checked.parent, {checked.name: checked.stat().st_size})
+        return members.read(checked.name, limit), checked
+    members = Zip(checked, _table(checked))
+    found = members.find(rf"(.*/)?({pattern})")
+    if len(found) != 1:
+        names = ", ".join(map(one_line, found[:3])) or "none"
+        raise InputError(f"must hold one file that is called like {pattern}, instead got {names}", path=path)
+    return members.read(found[0], limit), members.where(found[0])
+
+
+def zip_holds(path: str | os.PathLike[str], pattern: str) -> bool:
+    """Tell whether a path is a zip, by name and content, with a member whose last name a regular expression matches.
+
+    What is wrong with an archive is said when it is opened.
+    """
+    text = os.fspath(path)
+    if not (text.lower().endswith(".zip") and os.path.isfile(text) and os.access(text, os.R_OK)):  # noqa: PTH113
+        return False
+    try:
+        with zipfile.ZipFile(text) as archive:
+            names = archive.namelist()[:MOST_MEMBERS]
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError):
+        return False
+    return any(re.fullmatch(pattern, name.rpartition("/")[2], re.IGNORECASE) for name in names)
+
+
+def open_zip(path: Path) -> Zip:
+    """Return the members of a zip that was checked by `sensetrack.files.safe.check_file`, whatever is in it.
+
+    Raises
+    ------
+    UnsafeInputError, InputError
+        See `open_members`.
+    """
+    return Zip(path, _table(path))
 
 
 def _holds(members: Members) -> str:

@@ -26,9 +26,12 @@ _WIDEST = 16
 """Bytes of the largest type of pixel: a block that inflates to more than its pixels can take is damaged."""
 
 
-def require_complete(dataset: Any, path: Path) -> None:
-    """Raise InputError where a file ends early: it would fail only when read, or be filled with zeros."""
-    size = path.stat().st_size
+def require_complete(dataset: Any, path: Path, size: int | None = None) -> None:
+    """Raise InputError where a file ends early: it would fail only when read, or be filled with zeros.
+
+    `size` is its size in bytes where it lies in an archive.
+    """
+    size = path.stat().st_size if size is None else size
     if dataset.driver in _LAST and _LAST[dataset.driver] not in read_tail(path):
         raise InputError(f"is truncated or damaged (ends after {size} bytes)", path=path, advice="download it again")
     if dataset.driver != "GTiff":

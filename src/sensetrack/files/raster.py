@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError  # rasterio lets GDAL's own errors through when closing a file
+from rasterio._err import CPLE_BaseError  # rasterio lets some of GDAL's own errors through
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
@@ -46,7 +46,7 @@ _ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "
 
 
 @contextmanager
-def _gdal() -> Iterator[None]:
+def quiet_gdal() -> Iterator[None]:
     """Open and write with `_ENV`, without a warning for every image that has no georeference."""
     import warnings
 
@@ -121,7 +121,7 @@ def _window(lock: threading.Lock, path: Path, rows: slice, cols: slice, read: Ca
     """Read a window of a dataset whose lock is given."""
     window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
     try:
-        # Not `_gdal`: filters of warnings are shared by all threads, and this runs in many.
+        # Not `quiet_gdal`: filters of warnings are shared by all threads, and this runs in many.
         with lock, rasterio.Env(**_ENV):
             return np.asarray(read(window))
     except (RasterioIOError, OSError) as error:
@@ -140,17 +140,18 @@ def open_raster(path: str | os.PathLike[str]) -> RasterFile:
     """
     checked, driver = identify(path, RASTERS)
     try:
-        with _gdal():
+        with quiet_gdal():
             dataset = rasterio.open(checked, driver=driver)
+            require_complete(dataset, checked)
+            file = described(dataset, checked, driver)
     except UnicodeEncodeError as error:
         raise InputError("has a name that is not valid UTF-8", path=path, advice="rename it") from error
-    except RasterioIOError as error:
+    except (RasterioIOError, CPLE_BaseError) as error:
         raise InputError("is damaged (its header cannot be read)", path=path, advice="download it again") from error
-    require_complete(dataset, checked)
     ignored = sidecars(checked)
     if ignored:
         log.info("%s: ignored beside it, since what the header says counts: %s", checked, ", ".join(ignored))
-    return _described(dataset, checked, driver)
+    return file
 
 
 def open_raster_in_memory(content: bytes, path: Path) -> RasterFile:
@@ -163,15 +164,14 @@ def open_raster_in_memory(content: bytes, path: Path) -> RasterFile:
     """
     driver = driver_of(content[:512], path, RASTERS)
     try:
-        with _gdal():
+        with quiet_gdal():
             memory = rasterio.MemoryFile(content)
-            dataset = memory.open(driver=driver)
-    except RasterioIOError as error:
+            return described(memory.open(driver=driver), path, driver, memory)
+    except (RasterioIOError, CPLE_BaseError) as error:
         raise InputError("is damaged (its header cannot be read)", path=path, advice="download it again") from error
-    return _described(dataset, path, driver, memory)
 
 
-def _described(dataset: Any, path: Path, driver: str, memory: Any = None) -> RasterFile:
+def described(dataset: Any, path: Path, driver: str, memory: Any = None) -> RasterFile:
     """Return an open dataset with what its header says."""
     points, gcp_crs = dataset.gcps
     crs, affine = dataset.crs, dataset.transform
@@ -369,13 +369,13 @@ def write_cog(
     if grid.crs is not None and grid.affine is not None:
         profile |= {"crs": grid.crs.to_wkt(), "transform": grid.affine}
     try:
-        with _gdal(), rasterio.open(path, "w", **profile) as dataset:
+        with quiet_gdal(), rasterio.open(path, "w", **profile) as dataset:
             for i, (description, unit, values) in enumerate(bands, start=1):
                 dataset.write(values, i)
                 dataset.set_band_description(i, description)
                 dataset.set_band_unit(i, unit)
             dataset.update_tags(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in tags.items()})
-        with _gdal(), rasterio.open(path, driver="GTiff") as check:
+        with quiet_gdal(), rasterio.open(path, driver="GTiff") as check:
             if check.count != len(bands) or check.shape != grid.shape:
                 raise OutputError("is not what was written", path=path)
     except (RasterioError, CPLE_BaseError, OSError) as error:

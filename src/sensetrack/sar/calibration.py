@@ -1,0 +1,142 @@
+"""From digital numbers to backscatter: sigma, beta and gamma nought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+
+from sensetrack.errors import ConfigError, MetadataError
+from sensetrack.sar.lazy import Lazy, require_plane
+from sensetrack.sar.lut import Lut, require_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sensetrack.ot.interfaces import Source
+    from sensetrack.sar.noise import NoiseLut
+
+    Floats = NDArray[np.float64]
+    Singles = NDArray[np.float32]
+
+Quantity = Literal["sigma0", "beta0", "gamma0"]
+"""Backscatter per area on the ground, per area of the slant plane, and per area across the line of sight."""
+QUANTITIES: tuple[str, ...] = get_args(Quantity)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationLut:
+    """Amplitudes that digital numbers are divided by.
+
+    Parameters
+    ----------
+    lines : (n,) float64
+        Lines of the vectors, ascending; the first may be negative, the last beyond the image.
+    pixels : (m,) float64
+        Pixels of their values, ascending.
+    sigma0, beta0, gamma0 : (n, m) float64
+        ``sigmaNought``, ``betaNought`` and ``gamma`` of the annotation: the quantity is |DN|² / value².
+    """
+
+    lines: Floats
+    pixels: Floats
+    sigma0: Floats
+    beta0: Floats
+    gamma0: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("lines", "pixels", *QUANTITIES):
+            object.__setattr__(self, name, np.array(getattr(self, name), np.float64))
+        require_nodes("lines", self.lines)
+        require_nodes("pixels", self.pixels)
+        for name in QUANTITIES:
+            values = getattr(self, name)
+            if values.shape != (self.lines.size, self.pixels.size) or not (np.isfinite(values) & (values > 0)).all():
+                expected = (self.lines.size, self.pixels.size)
+                raise MetadataError(f"{name} of the calibration must be {expected} numbers above 0")
+
+    @classmethod
+    def from_vectors(
+        cls, lines: ArrayLike, pixels: Sequence[ArrayLike], values: Mapping[str, Sequence[ArrayLike]]
+    ) -> Self:
+        """Build from one vector per line; `values` has the vectors of each of sigma0, beta0 and gamma0."""
+        missing = sorted(set(QUANTITIES) - values.keys())
+        if missing:
+            raise MetadataError(f"the calibration must have {', '.join(QUANTITIES)}, instead {missing[0]} is missing")
+        tables = {name: Lut.from_vectors(lines, pixels, values[name]) for name in QUANTITIES}
+        any_one = tables["sigma0"]
+        return cls(any_one.lines, any_one.pixels, **{name: table.values for name, table in tables.items()})
+
+    def table(self, quantity: Quantity = "sigma0") -> Lut:
+        """Return the amplitudes of one quantity."""
+        if quantity not in QUANTITIES:
+            raise ConfigError(f"quantity must be {', '.join(QUANTITIES)}, instead got {quantity!r}")
+        return Lut(self.lines, self.pixels, getattr(self, quantity))
+
+
+class Calibrated(Lazy):
+    """Backscatter of a measurement, float32 linear: (|DN|² - noise) / value².
+
+    Noise is subtracted from every pixel and nothing is clipped: where noise is all there is, the mean is zero, and a
+    half of the pixels is negative. Clip after averaging only, as `to_db` and `to_amplitude` do.
+
+    Parameters
+    ----------
+    source : Source
+        (rows, cols) digital numbers: complex, or detected amplitudes. NaN means not measured and stays NaN; a 0 is a
+        measurement (`sensetrack.sar.border` finds those that are not).
+    calibration : CalibrationLut, optional
+        None leaves squared digital numbers.
+    quantity : {"sigma0", "beta0", "gamma0"}
+    noise : NoiseLut, optional
+        None leaves the noise in.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        calibration: CalibrationLut | None,
+        quantity: Quantity = "sigma0",
+        noise: NoiseLut | None = None,
+    ) -> None:
+        self.shape, self.dtype = require_plane("a measurement", source), np.dtype(np.float32)
+        self._source, self._noise = source, noise if noise is not None and noise.known else None
+        self._table = None if calibration is None else calibration.table(quantity)
+
+    def read(self, rows: slice, cols: slice) -> Singles:
+        """Compute a window."""
+        power = intensity(self._source[rows, cols])
+        if self._noise is not None:
+            power = np.subtract(power, self._noise.window(rows, cols), dtype=np.float32, casting="unsafe")
+        if self._table is None:
+            return power
+        amplitude = self._table.window(rows, cols)
+        return np.divide(power, amplitude * amplitude, dtype=np.float32, casting="unsafe")
+
+
+def intensity(numbers: NDArray[Any]) -> Singles:
+    """Squared magnitude of digital numbers, float32; NaN where either part is NaN."""
+    if np.iscomplexobj(numbers):
+        real, imaginary = (part.astype(np.float32, copy=False) for part in (numbers.real, numbers.imag))
+        return np.asarray(real * real + imaginary * imaginary)
+    real = np.asarray(numbers).astype(np.float32)
+    return np.asarray(real * real)
+
+
+def to_db(linear: NDArray[Any], floor: float = -50.0) -> Singles:
+    """Return decibels, float32; what is below `floor` (dB), such as a negative power, becomes `floor`. NaN stays."""
+    least = np.float32(10 ** (floor / 10))
+    return np.asarray(np.float32(10) * np.log10(np.maximum(np.asarray(linear, np.float32), least)))
+
+
+def from_db(decibels: NDArray[Any]) -> Singles:
+    """Return linear power, float32, of decibels."""
+    return np.asarray(np.power(np.float32(10), np.asarray(decibels, np.float32) / np.float32(10)))
+
+
+def to_amplitude(linear: NDArray[Any]) -> Singles:
+    """Return the square root of a power, float32; a negative power becomes 0. NaN stays."""
+    return np.sqrt(np.maximum(np.asarray(linear, np.float32), np.float32(0)))
