@@ -193,10 +193,10 @@ def test_a_zip_of_something_else(cli, products, tmp_path, files, words):
 
 
 def test_a_product_of_another_mission(cli, products, tmp_path):
-    path = tmp_path / "S1A_IW_GRDH.zip"
+    path = tmp_path / "S3A_OL_1_EFR.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("S1A.SAFE/manifest.safe", "<x/>")
-    fails(cli, path, "not of Sentinel-2", good=products[0])
+        archive.writestr("S3A.SAFE/manifest.safe", "<x/>")
+    fails(cli, path, "not of Sentinel-1 or Sentinel-2", good=products[0])
 
 
 def test_a_zip_with_a_password(cli, products, zipped):

@@ -172,5 +172,13 @@ class MissingMaskWarning(SenseTrackWarning):
     """A mask that was asked for is not in the product."""
 
 
+class OrbitWarning(SenseTrackWarning):
+    """A better orbit than the one that is used was asked for or should be: positions on the ground suffer."""
+
+
+class PlaceWarning(SenseTrackWarning):
+    """A product is placed on the ground less well than its pixels are large."""
+
+
 class NothingMatchedWarning(SenseTrackWarning):
     """Not one post passed every test."""

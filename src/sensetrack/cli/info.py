@@ -11,7 +11,11 @@ from sensetrack.cli.common import Debug, Json, Quiet, Verbose, echo, echo_json
 
 def info(
     file: Annotated[
-        str, Parameter(help="GeoTIFF, JPEG, PNG, JPEG 2000, or a Sentinel-2 product (.SAFE folder or zip).")
+        str,
+        Parameter(
+            help="GeoTIFF, JPEG, PNG, JPEG 2000, or a product: Sentinel-1 or Sentinel-2 (.SAFE folder or zip), "
+            "a burst of Sentinel-1 as ASF cuts it, PRISMA (.he5 or zip)."
+        ),
     ],
     /,
     *,
@@ -22,8 +26,11 @@ def info(
 ) -> int:
     """Say what a product is: size, bands, where and when; as far as its header or its metadata tell."""
     from sensetrack.files.raster import open_raster
-    from sensetrack.workflow.scenes import open_product
+    from sensetrack.workflow.scenes import is_hdf5, open_product
 
+    if json and is_hdf5(file):
+        echo_json(with_structure(file))
+        return 0
     product = open_product(file)
     found = describe(open_raster(file)) if product is None else product.describe()
     if json:
@@ -35,10 +42,30 @@ def info(
     return 0
 
 
+def with_structure(file: str) -> dict[str, Any]:
+    """Return what an HDF5 product says of itself, and its structure: names, shapes, types and attributes, no pixels.
+
+    The structure is there for files that are of no product known here, too: it is what we need to read them.
+    """
+    from sensetrack.errors import InputError
+    from sensetrack.files.hdf5 import Hdf5
+    from sensetrack.workflow.scenes import open_product
+
+    with Hdf5.open(file) as opened:
+        found: dict[str, Any] = {"path": str(opened.path), "structure": opened.structure()}
+    try:
+        product = open_product(file)
+    except InputError as error:
+        return {"problem": str(error)} | found
+    return ({} if product is None else product.describe()) | found
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    if isinstance(value, dict) and "coordinates" in value:
+    if isinstance(value, dict) and "coordinates" not in value:
+        return "; ".join(f"{key} {_shown(part)}" for key, part in value.items())
+    if isinstance(value, dict):
         rings = [
             ring for part in value["coordinates"] for ring in (part if value["type"] == "MultiPolygon" else [part])
         ]

@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sensetrack.errors import EnvironmentFault, InputError, MetadataError
-from sensetrack.files.archive import Folder, Members, inside
+from sensetrack.files.archive import Folder, Members, Zip, inside
 from sensetrack.files.markup import parse_xml
 from sensetrack.files.raster import open_raster, open_raster_in_memory
+from sensetrack.files.zipped import open_raster_in_zip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,32 @@ class Safe:
         if listed is not None and hashlib.new(listed.kind, content, usedforsecurity=False).hexdigest() != listed.sum:
             raise _differs(path, listed)
         return open_raster_in_memory(content, path)
+
+    def open_measurement(self, name: str) -> RasterFile:
+        """Open a GeoTIFF that may be too large for memory, to be read a window at a time, in an archive too.
+
+        All of it is read once, to find damage before it is used. One that is whole but of another size than the
+        manifest says was written anew by somebody, which is said.
+        """
+        name = self.members.require(name)
+        path, listed, size = self.members.where(name), self.listed.get(name), self.members.sizes[name]
+        if listed is not None and listed.size not in (None, size):
+            log.warning(
+                "%s: was written after manifest.safe, which says it has %s bytes, not %d", path, listed.size, size
+            )
+            listed = None
+        if isinstance(self.members, Folder):
+            if listed is not None:
+                _require_sum(path, listed)
+            return open_raster(path)
+        assert isinstance(self.members, Zip)
+        log.info("%s: is read in the archive; windows come faster once it is unzipped", path)
+        digest = hashlib.new("md5" if listed is None else listed.kind, usedforsecurity=False)
+        for piece in self.members.pieces(name):
+            digest.update(piece)
+        if listed is not None and digest.hexdigest() != listed.sum:
+            raise _differs(path, listed)
+        return open_raster_in_zip(self.members, name)
 
 
 def _require_sum(path: Path, listed: Listed) -> None:
