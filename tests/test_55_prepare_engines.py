@@ -37,9 +37,9 @@ def test_dry_run_writes_the_filled_graph_only(product, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--graph", "s1_slc_default"], 2, "--graph is for engine snap"),
+        (["--set", "pixelSpacing=10"], 2, "--set is for engine snap"),
         (["--dry-run"], 2, "--dry-run is for engine snap"),
-        (["--resolution", "15"], 2, "10, 20 or 60 m, instead got 15"),
+        ([*GRAPH, "--orbits", "folder"], 2, "--orbits is for engine native"),
         (["--engine", "snap"], 2, "engine snap needs a graph"),
         ([*GRAPH, "--looks", "x"], 2, "looks"),
         ([*GRAPH, "--set", "novalue"], 2, "novalue"),

@@ -26,13 +26,16 @@ MATCHING = Group("Matching", sort_key=1)
 GROUND = Group("Ground and time", sort_key=2)
 FILTER = "preprocess."
 """What a key of --set begins with that is a parameter of the filter."""
-TRUST = Group("What is flagged", sort_key=3)
+RADAR = Group("Sentinel-1 products", sort_key=3)
+TRUST = Group("What is flagged", sort_key=4)
 
 Pair = Annotated[str | None, Parameter(group=MATCHING)]
 
 
 def track(
-    reference: Annotated[str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG, JPEG 2000 or Sentinel-2 product.")],
+    reference: Annotated[
+        str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG, JPEG 2000, Sentinel-1 or -2 product.")
+    ],
     secondary: Annotated[str, Parameter(help="The second scene; moved onto the grid of the first where needed.")],
     /,
     *,
@@ -67,7 +70,7 @@ def track(
         Parameter(
             group=MATCHING,
             help="Band of both images: from 1, a name such as B04, or grey: luminance of the first three. "
-            "[default: 1; B08 of Sentinel-2]",
+            "[default: 1; B08 of Sentinel-2; VV or HH of Sentinel-1]",
         ),
     ] = None,
     clouds: Annotated[
@@ -113,6 +116,29 @@ def track(
     warp: Annotated[
         bool | None,
         Parameter(group=MATCHING, help="Resample a secondary on another grid; --no-warp makes that an error."),
+    ] = None,
+    chain: Annotated[
+        str | None,
+        Parameter(
+            name=["--chain", "--graph"],
+            group=RADAR,
+            help="Chain that brings products to one map, such as S1_IW_SLC_DFLT. [default: that of the product, "
+            "without speckle filter]",
+        ),
+    ] = None,
+    dem: Annotated[
+        str | None, Parameter(group=RADAR, help="File of an elevation model. [default: one height, with a warning]")
+    ] = None,
+    vertical: Annotated[
+        Literal["ellipsoid", "egm96", "egm2008"] | None,
+        Parameter(group=RADAR, help="What heights of --dem are above. [default: by what it is, and said]"),
+    ] = None,
+    orbits: Annotated[
+        str | None, Parameter(group=RADAR, help="Orbit file (EOF), or a folder of them. [default: annotated orbit]")
+    ] = None,
+    crs: Annotated[str | None, Parameter(group=RADAR, help="CRS of the map. [default: UTM zone]")] = None,
+    resolution: Annotated[
+        float | None, Parameter(group=RADAR, help="Pixel of the map, m. [default: GRD 10, SLC 15]")
     ] = None,
     stable_ground: Annotated[
         str | None,
@@ -205,6 +231,12 @@ def track(
         "preprocess_parameters": {key.removeprefix(FILTER): value for key, value in of_filter.items()} or None,
         "band": band,
         "clouds": clouds,
+        "chain": chain,
+        "dem": dem,
+        "vertical": vertical,
+        "orbits": orbits,
+        "crs": crs,
+        "resolution": resolution,
         "force": force or None,
         "nodata": nodata,
         "coregister": coregister,

@@ -41,8 +41,10 @@ _FLAT_ZERO = 5
 _ACQUIRED_TAGS = ("ACQUIRED", "ACQUISITION_DATETIME", "time_coverage_start")
 """Tags that say when a scene was taken. TIFFTAG_DATETIME is not among them: it says when a file was made."""
 
-_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": 64}
+_ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": 32}
 """Neither read sidecar files (they could silently contradict the header) nor write any beside an input; MB of cache."""
+_STRIPS = _ENV | {"GDAL_CACHEMAX": 256}
+"""For strips as wide as the image: room for all that a row of tiles needs, or each tile would decode them again."""
 
 
 @contextmanager
@@ -103,7 +105,9 @@ class RasterFile:
             self.sums.require(band, rows, cols)
         if self.blocks is not None:
             return self.blocks.read(band, rows, cols)
-        return _window(self.lock, self.path, rows, cols, lambda window: self.dataset.read(band, window=window))
+        return _window(
+            self.dataset, self.lock, self.path, rows, cols, lambda window: self.dataset.read(band, window=window)
+        )
 
     def read_mask(self, rows: slice, cols: slice) -> NDArray[np.bool_] | None:
         """Read the alpha band or mask the file carries, True = usable; None where it has none."""
@@ -112,17 +116,28 @@ class RasterFile:
         flags = self.dataset.mask_flag_enums[0]
         if rasterio.enums.MaskFlags.per_dataset in flags:
             return (
-                _window(self.lock, self.path, rows, cols, lambda window: self.dataset.dataset_mask(window=window)) > 0
+                _window(
+                    self.dataset,
+                    self.lock,
+                    self.path,
+                    rows,
+                    cols,
+                    lambda window: self.dataset.dataset_mask(window=window),
+                )
+                > 0
             )
         return None
 
 
-def _window(lock: threading.Lock, path: Path, rows: slice, cols: slice, read: Callable[[Window], Any]) -> NDArray[Any]:
+def _window(  # noqa: PLR0917
+    dataset: Any, lock: threading.Lock, path: Path, rows: slice, cols: slice, read: Callable[[Window], Any]
+) -> NDArray[Any]:
     """Read a window of a dataset whose lock is given."""
+    strips = dataset.block_shapes[0][1] >= dataset.width
     window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
     try:
         # Not `quiet_gdal`: filters of warnings are shared by all threads, and this runs in many.
-        with lock, rasterio.Env(**_ENV):
+        with lock, rasterio.Env(**(_STRIPS if strips else _ENV)):
             return np.asarray(read(window))
     except (RasterioIOError, OSError) as error:
         where = f"rows {rows.start}-{rows.stop}, columns {cols.start}-{cols.stop}"
@@ -186,7 +201,7 @@ def described(dataset: Any, path: Path, driver: str, memory: Any = None) -> Rast
     lock = threading.Lock()
 
     def decode(band: int, rows: slice, cols: slice) -> NDArray[Any]:
-        return _window(lock, path, rows, cols, lambda window: dataset.read(band, window=window))
+        return _window(dataset, lock, path, rows, cols, lambda window: dataset.read(band, window=window))
 
     blocks = Blocks(dataset.shape, dataset.block_shapes[0], decode) if driver == "JP2OpenJPEG" else None
     return RasterFile(

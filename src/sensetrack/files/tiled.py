@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _TILE = 512
 _AT_ONCE = (2 * _TILE, 4 * _TILE)
 """Rows and columns that are computed at a time."""
+_FEW = 8
+"""Bands beyond which fewer pixels are computed at a time."""
+_SPECTRAL = {"WAVELENGTH_NM": "CENTRAL_WAVELENGTH_UM", "FWHM_NM": "FWHM_UM"}
+"""Tags of a band, and the names under which GDAL has them."""
 
 
 def write_tiled(
@@ -33,6 +37,7 @@ def write_tiled(
     grid: Grid,
     *,
     tags: dict[str, Any],
+    band_tags: Sequence[dict[str, Any]] = (),
     mapper: blocks.Mapper = map,
     advance: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -45,6 +50,8 @@ def write_tiled(
     grid : Grid
     tags : dict
         Written to the default domain; values that are not text become JSON.
+    band_tags : sequence of dict, optional
+        The same for each band; WAVELENGTH_NM and FWHM_NM also become the ones that GDAL knows.
     mapper, advance
         See `sensetrack.blocks.run`.
     """
@@ -61,7 +68,7 @@ def write_tiled(
     measured = 0
     try:
         with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path, "w", **profile) as dataset:
-            plan = blocks.plan(grid.shape, _AT_ONCE)
+            plan = blocks.plan(grid.shape, _AT_ONCE if len(bands) <= _FEW else (_TILE, _TILE))
             for block, values in blocks.run(job, plan, mapper=mapper, advance=advance):
                 window = Window(block.cols.start, block.rows.start, block.shape[1], block.shape[0])
                 dataset.write(values, window=window)
@@ -69,7 +76,15 @@ def write_tiled(
             for i, (description, unit, _) in enumerate(bands, start=1):
                 dataset.set_band_description(i, description)
                 dataset.set_band_unit(i, unit)
-            dataset.update_tags(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in tags.items()})
+            dataset.update_tags(**_texts(tags))
+            for i, found in enumerate(band_tags, start=1):
+                dataset.update_tags(i, **_texts(found))
+                known = {name: found[key] / 1000 for key, name in _SPECTRAL.items() if key in found}
+                dataset.update_tags(i, ns="IMAGERY", **_texts(known))
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
     return measured
+
+
+def _texts(tags: dict[str, Any]) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()}

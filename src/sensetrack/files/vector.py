@@ -226,3 +226,11 @@ def write_points(path: Path, field: OffsetField, driver: str) -> None:
         raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
     if written != rows * cols:
         raise OutputError("is not what was written", path=path)
+
+
+def polygons_frame(rows: list[dict[str, Any]], rings: list[NDArray[np.float64]], crs: Any) -> Any:
+    """Return rows of a table as a GeoDataFrame whose shapes are the polygons within rings of (x, y)."""
+    import geopandas
+    import shapely
+
+    return geopandas.GeoDataFrame(rows, geometry=[shapely.Polygon(ring) for ring in rings], crs=crs)

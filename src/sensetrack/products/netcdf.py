@@ -32,6 +32,8 @@ class PairInfo:
     """When they were taken, UTC; None = unknown."""
     software: str
     """Name and version of what made the product."""
+    caution: str = ""
+    """What is to be said of motion measured on such images."""
 
     def attributes(self) -> dict[str, Any]:
         """Return what is known, under the names of ITS_LIVE."""
@@ -40,7 +42,7 @@ class PairInfo:
             "id_img1": self.reference,
             "id_img2": self.secondary,
             "software": self.software,
-        }
+        } | ({"comment": self.caution} if self.caution else {})
         for i, moment in enumerate(self.acquired, start=1):
             if moment is not None:
                 about |= {f"acquisition_date_img{i}": f"{moment:{_TIME}}", f"time_standard_img{i}": "UTC"}

@@ -26,10 +26,26 @@ class TrackConfig(Parameters):
     band: int | str | None = Field(
         None,
         description="band of both images: a number from 1, a name such as B04, or 'grey' for the luminance of red, "
-        "green and blue; by default the first, and B08 of Sentinel-2",
+        "green and blue, a polarisation of Sentinel-1, PAN, VNIR40 or 850nm of PRISMA; by default the first, B08 of "
+        "Sentinel-2, PAN of PRISMA",
     )
     clouds: Literal["keep", "opaque", "all"] = Field(
-        "opaque", description="which clouds of a Sentinel-2 product are not valid; 'all' with thin ones and shadows"
+        "opaque",
+        description="which clouds of a Sentinel-2 or PRISMA product are not valid; 'all' with thin ones and shadows",
+    )
+    chain: str | None = Field(
+        None,
+        description="chain that brings Sentinel-1 products to a map, such as S1_IW_SLC_DFLT; by default the one of "
+        "their kind without speckle filter, which costs correlation",
+    )
+    dem: str | None = Field(None, description="elevation model on which Sentinel-1 products are brought to a map")
+    vertical: Literal["ellipsoid", "egm96", "egm2008"] | None = Field(
+        None, description="what the heights of that model are above; by default by what it is, and said"
+    )
+    orbits: str | None = Field(None, description="orbit file (EOF) of Sentinel-1 products, or a folder of them")
+    crs: str | None = Field(None, description="CRS of the map of Sentinel-1 products; by default the UTM zone")
+    resolution: float | None = Field(
+        None, gt=0, description="pixel of the map of Sentinel-1 products, m; by default 10 of a GRD, 15 of an SLC"
     )
     force: bool = Field(default=False, description="pair products of different tiles or orbits all the same")
     nodata: float | None = Field(None, description="value without measurement; overrides what the files declare")
@@ -85,7 +101,11 @@ class TrackConfig(Parameters):
         if isinstance(value, str) and re.fullmatch(r"B\d{1,2}A?", value.strip(), re.IGNORECASE):
             name = value.strip().upper()
             return f"B0{name[1]}" if len(name) == 2 else name
-        message = f"band must be a number from 1, grey, or a name such as B04, instead got {brief(value)}"
+        if isinstance(value, str) and re.fullmatch(r"PAN|(VNIR|SWIR)\d{1,3}|\d{3,4}(\.\d+)?NM", value.strip().upper()):
+            return value.strip().upper()
+        if isinstance(value, str) and re.fullmatch(r"[VH]{2}", value.strip(), re.IGNORECASE):
+            return value.strip().upper()
+        message = f"band must be a number from 1, grey, or a name such as B04, VV or 850nm, instead got {brief(value)}"
         raise ConfigError(message)
 
     @field_validator("formats", mode="before")
@@ -115,6 +135,13 @@ class TrackConfig(Parameters):
         if self.band == "grey":
             return "grey"
         return self.band if isinstance(self.band, int) else 1
+
+    @property
+    def margin(self) -> int:
+        """Pixels around an area of interest that its posts need."""
+        algorithm = self.matcher()
+        reach = (a + b for a, b in zip(algorithm.support, algorithm.halo, strict=True))
+        return max(reach) + self.preprocessor().halo
 
     def matcher(self) -> OTAlgorithm:
         """Return the algorithm with its parameters."""

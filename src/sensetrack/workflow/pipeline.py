@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,8 @@ from sensetrack.workflow.ahead import ahead, rehearse
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
 from sensetrack.workflow.memory import workers_within
-from sensetrack.workflow.record import flag_shares, run_record, write_record
-from sensetrack.workflow.scenes import about, open_scenes, refuse_inside
+from sensetrack.workflow.record import cautions, flag_shares, run_record, write_record
+from sensetrack.workflow.scenes import about, open_scenes, ready, refuse_inside
 
 if TYPE_CHECKING:
     import os
@@ -162,16 +162,18 @@ def run_track(
         See `sensetrack.errors`.
     """
     config = config or TrackConfig()
-    areas = [config.stable_ground, config.unstable_ground, config.aoi, config.prior, config.search_limit]
+    areas = [config.stable_ground, config.unstable_ground, config.aoi, config.prior, config.search_limit, config.dem]
     inputs = [Path(name) for name in (reference, secondary, *(a.partition("|")[0] for a in areas if a))]
     clock = _Clock()
     with (
         output_folder(folder, TRACK_FILES, overwrite=overwrite, inputs=inputs) as part,
         warnings.catch_warnings(record=True) as caught,
+        ExitStack() as stack,
     ):
         warnings.simplefilter("always", SenseTrackWarning)
         scenes = open_scenes(reference, secondary, config)
         refuse_inside(folder, scenes)
+        scenes = stack.enter_context(ready(scenes, part / "scratch", workers=workers, advance=advance))
         images = open_pair(*scenes, config)
         require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
         number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
@@ -220,7 +222,7 @@ def open_pair(reference: Place | ProductBand, secondary: Place | ProductBand, co
             band=config.number,
             nodata=config.nodata,
             within=within,
-            margin=_margin(config),
+            margin=config.margin,
             warp=config.warp,
             max_pixels=config.max_pixels,
         )
@@ -240,12 +242,6 @@ def _about(path: str | None) -> Iterator[None]:
     except InputError as error:
         error.path = error.path or path
         raise
-
-
-def _margin(config: TrackConfig) -> int:
-    """Pixels around an area of interest that its posts need."""
-    algorithm = config.matcher()
-    return max(a + b for a, b in zip(algorithm.support, algorithm.halo, strict=True)) + config.preprocessor().halo
 
 
 def _coregister(
@@ -332,6 +328,8 @@ def _write(part: Path, images: ImagePair, result: Track, record: dict[str, Any],
         "REFERENCE": Path(record["inputs"][0]["path"]).name,
         "SECONDARY": Path(record["inputs"][1]["path"]).name,
     }
+    if said := cautions(record):
+        tags["CAUTION"] = "; ".join(said)
     if images.dt is not None:
         tags["DT_DAYS"] = f"{days(images.dt):.8g}"
     if result.displacement is not None:
@@ -362,7 +360,7 @@ def _write_formats(part: Path, images: ImagePair, result: Track, record: dict[st
         from sensetrack.products.netcdf import PairInfo, write_track_netcdf
 
         acquired = (images.reference.acquired, images.secondary.acquired)
-        about = PairInfo(tags["REFERENCE"], tags["SECONDARY"], acquired, tags["SOFTWARE"])
+        about = PairInfo(tags["REFERENCE"], tags["SECONDARY"], acquired, tags["SOFTWARE"], tags.get("CAUTION", ""))
         write_track_netcdf(part, offsets, displacement, about)
     for name, driver in (("gpkg", "GPKG"), ("shp", "ESRI Shapefile")):
         if name in formats:
@@ -377,6 +375,7 @@ def _subtitle(images: ImagePair, record: dict[str, Any]) -> str:
     said = [f"{record['configuration']['algorithm']}, {record['configuration']['preprocess']}"]
     if images.reference.acquired and images.secondary.acquired:
         said.insert(0, f"{images.reference.acquired:%Y-%m-%d} to {images.secondary.acquired:%Y-%m-%d}")
+    said += [text.partition(":")[0] for text in cautions(record)]
     if record["bias"]:
         said.append("stable ground NMAD {:.2f}, {:.2f} px".format(*record["bias"]["nmad_after"]))
     return "   ·   ".join(said)

@@ -103,6 +103,12 @@ def statistics(result: Track) -> dict[str, Any]:
     return out
 
 
+def cautions(record: dict[str, Any]) -> list[str]:
+    """Return what is to be said of motion that was measured on such products."""
+    said = [item["product"].get("caution") for item in record["inputs"] if "product" in item]
+    return list(dict.fromkeys(text for text in said if text))
+
+
 def flag_shares(offsets: OffsetField) -> dict[str, float]:
     """Share of posts under each flag that tracking may raise."""
     raised = [flag for flag in Flag if flag <= Flag.OUT_OF_AOI or flag == Flag.INCONSISTENT]

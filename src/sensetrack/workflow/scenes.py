@@ -201,15 +201,15 @@ def _require_alike(first: Product | None, second: Product | None, *, force: bool
         raise InputError(message, path=second.path, advice="images of different missions cannot be compared")
 
 
-def _say_how_placed(products: list[Sentinel1 | Sentinel2 | Prisma | None], config: TrackConfig) -> None:
+def _say_how_placed(products: list[Product | None], config: TrackConfig) -> None:
     """Warn that offsets of PRISMA hold the error of its place, where nothing is going to take that out."""
     from sensetrack.prisma.product import Prisma
 
     loose = [product for product in products if isinstance(product, Prisma)]
     if loose and config.coregister == "none" and not (config.stable_ground or config.unstable_ground):
         text = (
-            f"{loose[0].path}: PRISMA places its pixels to 100 or 200 m only, so that offsets hold that error, too: say "
-            "--coregister shift, or name stable ground"
+            f"{loose[0].path}: PRISMA places its pixels to 100 or 200 m only, so that offsets hold that error, too: "
+            "say --coregister shift, or name stable ground"
         )
         warnings.warn(text, PlaceWarning, stacklevel=3)
 

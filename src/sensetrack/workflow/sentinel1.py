@@ -1,0 +1,190 @@
+"""Two Sentinel-1 products on one map: what is tracked where products are given instead of rasters."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
+from sensetrack.files.pairing import ProductBand, open_image
+from sensetrack.files.tiled import write_tiled
+from sensetrack.ot.interfaces import Image
+from sensetrack.sar.calibration import to_amplitude
+from sensetrack.sar.lazy import Lazy
+from sensetrack.sentinel.s1_chain import chosen_swaths
+from sensetrack.sentinel.s1_config import S1Config
+from sensetrack.sentinel.s1_map import common
+from sensetrack.sentinel.s1_mapped import S1Map, ground_grid, on_orbit, require_size, sentinel1_map, surface_of
+from sensetrack.workflow.executors import threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from sensetrack.blocks import Mapper
+    from sensetrack.grid import Grid
+    from sensetrack.sentinel.s1 import Sentinel1
+    from sensetrack.workflow.config import TrackConfig
+
+log = logging.getLogger(__name__)
+
+OPTIONS = ("chain", "dem", "vertical", "orbits", "crs", "resolution")
+"""Settings of a tracking job that are about Sentinel-1 products only."""
+
+
+class Amplitude(Lazy):
+    """The square root of a backscatter that is computed where it is read; negative powers are 0."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.shape, self.dtype = source, source.shape, np.dtype(np.float32)
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """Read a window."""
+        return to_amplitude(self.source[rows, cols])
+
+
+def sentinel1_pair(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> tuple[ProductBand, ProductBand]:
+    """Bring two products to the same pixels of one map, as amplitudes that are computed when they are read.
+
+    Parameters
+    ----------
+    first, second : Sentinel1
+        Of one track; see `sensetrack.sentinel.s1.require_alike`.
+    config : TrackConfig
+        Its `band`, `aoi` and what `OPTIONS` names count.
+
+    Raises
+    ------
+    ConfigError
+        A band that is no polarisation of both, or a nodata value.
+    NoOverlapError
+        They share no ground, or the area of interest lies outside of one.
+    """
+    if config.nodata is not None:
+        message = f"a Sentinel-1 product says itself what is missing, instead got --nodata {config.nodata:g}"
+        raise ConfigError(message, path=first.path, advice="leave it out")
+    polarisation = _polarisation(first, second, config)
+    asked = {name: getattr(config, name) for name in OPTIONS}
+    settings = S1Config(polarisations=(polarisation,), aoi=config.aoi, method="cubic", **asked)
+    products = [on_orbit(product, settings) for product in (first, second)]
+    with warnings.catch_warnings(record=True) as caught:  # the same of both is said once
+        warnings.simplefilter("always", SenseTrackWarning)
+        grids = []
+        for product in products:
+            swaths = chosen_swaths(product, settings.polarisations)[polarisation]
+            grids.append(ground_grid(product, swaths, settings, margin=config.margin))
+            settings = settings.model_copy(update={"crs": settings.crs or crs_text(grids[0])})
+        grid = _shared(grids, second)
+        require_size(grid, config.max_pixels, second)
+        # One for both: what differs between them would be seen as motion.
+        ground = surface_of(products[0], chosen_swaths(products[0], (polarisation,))[polarisation], settings)
+        maps = [sentinel1_map(product, settings, grid=grid, ground=ground) for product in products]
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        kind = next(warning.category for warning in caught if str(warning.message) == message)
+        warnings.warn(message, kind, stacklevel=2)
+    log.info("%s of %d x %d px, chain %s", polarisation, *grid.shape, maps[0].about["chain"])
+    one, other = (_band(made, product) for made, product in zip(maps, products, strict=True))
+    return one, other
+
+
+def _band(made: S1Map, product: Sentinel1) -> ProductBand:
+    name, _, source = made.bands[0]
+    image = Image(
+        Amplitude(source), made.grid.affine, made.grid.crs,
+        band_names=(name,), acquired=made.acquired, sensor=made.about["mission"],
+    )  # fmt: skip
+    return ProductBand(product.path, image, made.about | {"band": name, "tracked": "amplitude"})
+
+
+def _polarisation(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> str:
+    both = [one for one in first.polarisations if one in second.polarisations]
+    if not both:
+        sides = f"{', '.join(first.polarisations)} and {', '.join(second.polarisations)}"
+        raise InputError(f"must share a polarisation with the reference, instead got {sides}", path=second.path)
+    if config.band is None:
+        return both[0]
+    if str(config.band) not in both:
+        message = f"band must be a polarisation that both products have, {', '.join(both)}, instead got {config.band}"
+        raise ConfigError(message, path=first.path, advice=f"say --band {both[0]}")
+    return str(config.band)
+
+
+def _shared(grids: list[Grid], second: Sentinel1) -> Grid:
+    grid = common(*grids)
+    if grid is None:
+        texts = " and ".join("x {0:.0f} to {2:.0f}, y {1:.0f} to {3:.0f}".format(*one.bounds) for one in grids)
+        raise NoOverlapError(f"footprints do not overlap: {texts}", path=second.path)
+    return grid
+
+
+def crs_text(grid: Grid) -> str:
+    """Return the CRS of a map as text that is read back as the same."""
+    assert grid.crs is not None
+    return str(grid.crs.to_string())
+
+
+@contextmanager
+def on_a_map(
+    scenes: tuple[Any, Any],
+    folder: Path,
+    *,
+    workers: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[Any, Any]]:
+    """Compute scenes that take long to read once, into files of a folder, and yield them as read from there.
+
+    Parameters
+    ----------
+    scenes : (path-like or ProductBand, path-like or ProductBand)
+        What is no amplitude of a Sentinel-1 product is yielded as it is.
+    folder : Path
+        Made for the files, and removed in the end.
+    workers : int, optional
+        Threads.
+    advance : callable, optional
+        Called with (done, total) for each file.
+    """
+    if not any(_is_radar(scene) for scene in scenes):
+        yield scenes
+        return
+    folder.mkdir()
+    with threads(workers) as mapper:
+        one, other = (
+            _settled(scene, folder / f"{name}.tif", mapper, advance)
+            for scene, name in zip(scenes, ("reference", "secondary"), strict=True)
+        )
+    try:
+        yield one, other
+    finally:
+        for scene in (one, other):
+            if isinstance(scene, ProductBand) and hasattr(scene.image.data, "file"):
+                scene.image.data.file.dataset.close()  # what is open cannot be removed everywhere
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_radar(scene: Any) -> bool:
+    return isinstance(scene, ProductBand) and isinstance(scene.image.data, Amplitude)
+
+
+def _settled(scene: Any, path: Path, mapper: Mapper, advance: Callable[[int, int], None] | None) -> Any:
+    if not _is_radar(scene):
+        return scene
+    log.info("%s: bringing it to a map", scene.path)
+    image = scene.image
+    known = write_tiled(path, [("amplitude", "1", image.data)], image.grid, tags={}, mapper=mapper, advance=advance)
+    if not known:
+        message = "shows nothing of the area that is tracked"
+        raise InputError(message, path=scene.path, advice="does the elevation model cover the area of interest?")
+    again = Image(
+        open_image(path).data, image.grid.affine, image.grid.crs,
+        band_names=image.band_names, acquired=image.acquired, sensor=image.sensor,
+    )  # fmt: skip
+    return replace(scene, image=again)
