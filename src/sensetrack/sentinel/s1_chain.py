@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.errors import ConfigError, InputError
-from sensetrack.sar.border import find_border
+from sensetrack.sar.border import Trimmed, find_border
 from sensetrack.sar.calibration import Calibrated
 from sensetrack.sar.deburst import Deburst
 from sensetrack.sar.lazy import Lazy
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from sensetrack.sentinel.s1_types import S1Swath
 
 
+_ZERO_BORDERS = 2, 90
+"""First version of the processor (2018) whose borders are zero, not noise."""
 _AT_ONCE = 2**21
 """Pixels of a measurement that are calibrated together; they take some dozen bytes each on the way."""
 _SEEN = 1024
@@ -103,7 +106,9 @@ def chosen_swaths(product: Sentinel1, polarisations: Sequence[str] | None) -> di
     }
 
 
-def radar_images(swaths: dict[str, list[S1Swath]], radiometry: Radiometry) -> tuple[RadarGrid, list[RadarImage]]:
+def radar_images(
+    swaths: dict[str, list[S1Swath]], radiometry: Radiometry, ipf: str = ""
+) -> tuple[RadarGrid, list[RadarImage]]:
     """Return the reference geometry, and the images in it: one for a GRD, one for each swath of an SLC.
 
     Parameters
@@ -111,13 +116,15 @@ def radar_images(swaths: dict[str, list[S1Swath]], radiometry: Radiometry) -> tu
     swaths : dict
         As from `chosen_swaths`; each polarisation is a band.
     radiometry : Radiometry
+    ipf : str
+        Version of the processor; empty where not known.
     """
     columns = list(zip(*swaths.values(), strict=True))
     reference = columns[0][0].radar_grid
     seams = _seams([column[0] for column in columns], reference)
     images = []
     for column, seam in zip(columns, seams, strict=True):
-        border = _border(column[0], radiometry)
+        border = _border(column[0], radiometry, ipf)
         bands = tuple(backscatter(swath, radiometry, border) for swath in column)
         images.append(_placed(bands, column[0].radar_grid, reference, radiometry.looks, seam))
     return reference, images
@@ -141,11 +148,17 @@ def _placed(
     )
 
 
-def _border(swath: S1Swath, radiometry: Radiometry) -> Border | None:
+def _border(swath: S1Swath, radiometry: Radiometry, ipf: str) -> Border | None:
     """Find the border of a detected image; one that is found in one polarisation is taken for all."""
     if not radiometry.border or swath.bursts or np.dtype(swath.measurement.dtype).kind == "c":
         return None
-    return find_border(Numbers(swath), swath.noise)
+    # Later borders are zero: there, what is no more than noise is dark ground.
+    noise = swath.noise if not ipf or _version(ipf) < _ZERO_BORDERS else None
+    return find_border(Numbers(swath), noise)
+
+
+def _version(ipf: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", ipf))
 
 
 class Numbers(Lazy):
@@ -157,19 +170,6 @@ class Numbers(Lazy):
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Read a window."""
         return self.swath.read(rows, cols)
-
-
-class Measured(Lazy):
-    """A source without its border: NaN there."""
-
-    def __init__(self, source: Any, border: Border) -> None:
-        self.source, self.border, self.shape, self.dtype = source, border, source.shape, np.dtype(np.float32)
-
-    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
-        """Read a window."""
-        values = np.array(self.source[rows, cols], np.float32)
-        values[~self.border.measured(rows, cols)] = np.nan
-        return values
 
 
 class Strips(Lazy):
@@ -194,7 +194,7 @@ def backscatter(swath: S1Swath, radiometry: Radiometry, border: Border | None = 
     noise = swath.noise if radiometry.noise else None
     source: Any = Calibrated(Numbers(swath), swath.calibration, radiometry.quantity, noise)
     if border is not None:
-        source = Measured(source, border)
+        source = Trimmed(source, border)
     if swath.bursts:
         source = Deburst(source, swath.bursts)
     if radiometry.looks != (1, 1):

@@ -121,7 +121,7 @@ def sentinel1_map(
         grid = ground_grid(product, first, config, chain)
     require_size(grid, MAX_PIXELS, product)
     surface, dem = surface_of(product, first, config) if ground is None else ground
-    radar, images = radar_images(swaths, radiometry)
+    radar, images = radar_images(swaths, radiometry, product.info.ipf)
     terrain = TerrainCorrected(MapToRadar(grid, radar, surface, config.layers), images, config.method)
     about = _about(product, config, radiometry) | {
         "chain": name,
