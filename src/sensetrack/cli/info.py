@@ -14,7 +14,7 @@ def info(
         str,
         Parameter(
             help="GeoTIFF, JPEG, PNG, JPEG 2000, or a product: Sentinel-1 or Sentinel-2 (.SAFE folder or zip), "
-            "a burst of Sentinel-1 as ASF cuts it, PRISMA (.he5 or zip)."
+            "a burst of Sentinel-1 as ASF cuts it, PRISMA (.he5 or zip), COSMO-SkyMed (.h5, zip, folder of GeoTIFFs)."
         ),
     ],
     /,

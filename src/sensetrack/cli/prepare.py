@@ -152,8 +152,9 @@ def prepare(
     was measured, where the sensor was saturated, outside of the footprints of its detectors, and under clouds. The
     offset of processing baselines from 04.00 on is taken from the metadata.
 
-    Native, of Sentinel-1: calibrated backscatter on a map, by orbit and elevation model, in 32 bit floating numbers,
-    linear; NaN where nothing was measured. Pixels lie on whole multiples of their size, so that dates share them.
+    Native, of Sentinel-1 and COSMO-SkyMed: calibrated backscatter on a map, by orbit and elevation model, in 32 bit
+    floating numbers, linear; NaN where nothing was measured. Pixels lie on whole multiples of their size, so that dates
+    share them.
 
     By SNAP: what the graph does, with the filled graph and what SNAP said beside it.
     """  # fmt: skip

@@ -34,7 +34,10 @@ Pair = Annotated[str | None, Parameter(group=MATCHING)]
 
 def track(
     reference: Annotated[
-        str, Parameter(help="The first scene: GeoTIFF, JPEG, PNG, JPEG 2000, Sentinel-1 or -2 product.")
+        str,
+        Parameter(
+            help="The first scene: GeoTIFF, JPEG, PNG, JPEG 2000, product of Sentinel-1 or -2, COSMO-SkyMed, PRISMA."
+        ),
     ],
     secondary: Annotated[str, Parameter(help="The second scene; moved onto the grid of the first where needed.")],
     /,
