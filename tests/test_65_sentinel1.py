@@ -267,6 +267,14 @@ def test_an_annotated_orbit_from_the_downlink_is_said_once_and_recorded(tmp_path
         assert product.on_orbit(write_eof(tmp_path)).swath("iw1/vv").orbit.quality == "precise"
 
 
+def test_info_says_what_is_wrong_with_an_orbit_in_one_line(cli, tmp_path):
+    said = cli("info", write_safe(tmp_path, Recipe(orbit_source="Downlink")))
+    assert said.code == 0
+    [line] = said.err.strip().splitlines()
+    assert line.startswith("sensetrack: warning: ")
+    assert line.endswith("its annotated orbit (Downlink) is metres off; give an orbit file")
+
+
 def test_a_precise_orbit_can_be_asked_for(tmp_path, slc):
     product = open_sentinel1(slc, orbits=write_eof(tmp_path, "RESORB"), precise=True)
     with pytest.raises(EnvironmentFault, match=r"no precise orbit file \(POEORB\) of it, the best orbit is restituted"):

@@ -21,7 +21,7 @@ COMMANDS = {
     "algorithms": "List the algorithms, or describe one: parameters, defaults, units.",
     "preprocessors": "List the filters that can go before an algorithm, or describe one.",
     "info": "Say what a product is: size, bands, where and when.",
-    "prepare": "Write bands of a product as a GeoTIFF of reflectance, masked and cut out.",
+    "prepare": "Write products as GeoTIFFs that can be tracked: reflectance or backscatter on a map.",
     "graphs": "List the graphs for SNAP, or describe one: steps, parameters, defaults.",
     "doctor": "Report versions, drivers, other programs, credentials present, cores, space.",
 }

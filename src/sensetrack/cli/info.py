@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from sensetrack.cli.common import Debug, Json, Quiet, Verbose, echo, echo_json
+from sensetrack.errors import SenseTrackWarning
+
+log = logging.getLogger(__name__)
 
 
 def info(
@@ -25,14 +30,11 @@ def info(
     debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Say what a product is: size, bands, where and when; as far as its header or its metadata tell."""
-    from sensetrack.files.raster import open_raster
-    from sensetrack.workflow.scenes import is_hdf5, open_product
-
-    if json and is_hdf5(file):
-        echo_json(with_structure(file))
-        return 0
-    product = open_product(file)
-    found = describe(open_raster(file)) if product is None else product.describe()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SenseTrackWarning)
+        found = _found(file, structure=json)
+    for warning in caught:
+        log.warning("%s", warning.message)
     if json:
         echo_json(found)
         return 0
@@ -40,6 +42,16 @@ def info(
         if value not in (None, [], {}):
             echo(f"{key.replace('_', ' '):22} {_shown(value)}")
     return 0
+
+
+def _found(file: str, *, structure: bool) -> dict[str, Any]:
+    from sensetrack.files.raster import open_raster
+    from sensetrack.workflow.scenes import is_hdf5, open_product
+
+    if structure and is_hdf5(file):
+        return with_structure(file)
+    product = open_product(file)
+    return describe(open_raster(file)) if product is None else product.describe()
 
 
 def with_structure(file: str) -> dict[str, Any]:
