@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data check bench soak docs clean
+.PHONY: help demo test test-data test-oracles check bench soak docs clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -23,6 +23,9 @@ test-data: $(VENV)/.test  ## Tests on real scenes; needs SENSETRACK_TEST_DATA, a
 	@test -n "$(SENSETRACK_TEST_DATA)" || { echo "set SENSETRACK_TEST_DATA to the folder of the test data"; exit 1; }
 	$(BIN)/python -m pytest -m data --fail-on-skip
 
+test-oracles: $(VENV)/.oracle  ## Compare with published readers, which are installed for that.
+	$(BIN)/python -m pytest -m oracle
+
 check: $(VENV)/.check  ## Lint, formatting, types, import contracts, docs without warnings.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,13 +37,10 @@ docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.bench  ## Measure, and write the tables in docs/benchmarks*.md and docs/accuracy.md.
-	$(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/accuracy.py
-	$(BIN)/python benchmarks/subpixel.py
-	$(BIN)/python benchmarks/engine.py
+	@missed=0; for script in run accuracy subpixel engine sar; do $(BIN)/python benchmarks/$$script.py || missed=1; done; exit $$missed
 
-soak: $(VENV)/.bench  ## Measure memory and time of scenes up to 20 000 px, and write docs/benchmarks-scaling.md.
-	$(BIN)/python benchmarks/scaling.py
+soak: $(VENV)/.bench  ## Measure memory and time of scenes of full size, and write docs/benchmarks-scaling.md and -sar.md.
+	@missed=0; $(BIN)/python benchmarks/scaling.py || missed=1; $(BIN)/python benchmarks/sar.py --full || missed=1; exit $$missed
 
 clean:  ## Remove everything that was made, the environment included.
 	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated sensetrack-demo
@@ -61,6 +61,10 @@ $(VENV)/.test: $(VENV)/.venv pyproject.toml
 
 $(VENV)/.check: $(VENV)/.venv pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[check,docs,test]"
+	@touch $@ $(VENV)/.test $(VENV)/.package
+
+$(VENV)/.oracle: $(VENV)/.venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[oracle,test]"
 	@touch $@ $(VENV)/.test $(VENV)/.package
 
 $(VENV)/.bench: $(VENV)/.venv pyproject.toml
