@@ -38,7 +38,7 @@ class CalibrationLut:
     pixels : (m,) float64
         Pixels of their values, ascending.
     sigma0, beta0, gamma0 : (n, m) float64
-        ``sigmaNought``, ``betaNought`` and ``gamma`` of the annotation: the quantity is |DN|² / value².
+        ``sigmaNought``, ``betaNought`` and ``gamma`` of the annotation: the quantity is power of the numbers / value².
     """
 
     lines: Floats
@@ -78,7 +78,7 @@ class CalibrationLut:
 
 
 class Calibrated(Lazy):
-    """Backscatter of a measurement, float32 linear: (|DN|² - noise) / value².
+    """Backscatter of a measurement, float32 linear: (power of the numbers - noise) / value².
 
     Noise is subtracted from every pixel and nothing is clipped: where noise is all there is, the mean is zero, and a
     half of the pixels is negative. Clip after averaging only, as `to_db` and `to_amplitude` do.
