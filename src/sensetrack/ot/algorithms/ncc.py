@@ -52,7 +52,7 @@ class NCC(OTAlgorithm):
     """
 
     name: ClassVar[str] = "ncc"
-    block: ClassVar[tuple[int, int]] = (64, 64)
+    block: ClassVar[tuple[int, int]] = (48, 64)
 
     chip: Annotated[PxPair, BeforeValidator(both)] = Field(
         (64, 64),

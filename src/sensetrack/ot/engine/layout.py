@@ -16,7 +16,7 @@ _IN_CACHE = 2**21
 """Bytes of sums that a row of a panel may keep: about the second-level cache of a core."""
 _IN_MEMORY = 2**23
 """Bytes of sums that it may keep rather than have panels of a few chips, which share little."""
-_PIXELS = 1_300_000
+_PIXELS = 950_000
 """Pixels of an area that a panel may have, unless one chip needs more."""
 
 
