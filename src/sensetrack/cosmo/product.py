@@ -21,13 +21,13 @@ from sensetrack.errors import (
     MetadataError,
     NameMismatchWarning,
     ProductNameError,
-    UnlikePairWarning,
     one_line,
 )
+from sensetrack.files import pairing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -315,24 +315,15 @@ def require_alike(first: Cosmo, second: Cosmo, *, force: bool = False) -> None:
         They differ in generation, look side, pass, mode, beam or level, or share no polarisation: relief and the grain
         of the ground differ then, which would pass for motion.
     """
-    checks: tuple[tuple[str, Callable[[CosmoInfo], Any]], ...] = (
-        ("generation", lambda info: info.generation),
-        ("level", lambda info: info.level),
-        ("look side", lambda info: info.look),
-        ("pass", lambda info: info.pass_direction),
-        ("mode", lambda info: info.mode),
-        ("beam", lambda info: info.beam),
-    )
-    unlike = [
-        f"must be of the {what} of the reference, {value(first.info)}, instead got {value(second.info)}"
-        for what, value in checks
-        if value(first.info) != value(second.info)
-    ]
-    if not set(first.polarisations) & set(second.polarisations):
-        both = ", ".join(first.polarisations), ", ".join(second.polarisations)
-        unlike.append(f"must have a polarisation of the reference, {both[0]}, instead got {both[1]}")
-    for text in unlike:
-        if not force:
-            advice = "choose scenes of one beam and kind, or say --force to pair them all the same"
-            raise InputError(text, path=second.path, advice=advice)
-        warnings.warn(f"{second.path}: {text}; paired all the same", UnlikePairWarning, stacklevel=2)
+    one, other = first.info, second.info
+    values = {
+        "generation": (one.generation, other.generation),
+        "level": (one.level, other.level),
+        "look side": (one.look, other.look),
+        "pass": (one.pass_direction, other.pass_direction),
+        "mode": (one.mode, other.mode),
+        "beam": (one.beam, other.beam),
+    }
+    advice = "choose scenes of one beam and kind, or say --force to pair them all the same"
+    polarisations = first.polarisations, second.polarisations
+    pairing.require_alike(values, polarisations, second.path, advice=advice, force=force)

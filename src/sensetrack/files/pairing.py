@@ -17,6 +17,7 @@ from sensetrack.errors import (
     NoGeoreferenceWarning,
     NoOverlapError,
     ResampledWarning,
+    UnlikePairWarning,
 )
 from sensetrack.files.bands import Band, Stack, band_names, component, require_band, usable_bands
 from sensetrack.files.places import local_crs_of, outline_on, pixels_on
@@ -28,7 +29,7 @@ from sensetrack.ot.resample import Pixels
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -125,6 +126,41 @@ def open_image(path: str | os.PathLike[str], band: Band | Literal["all"] = 1, no
     seen = [replace(layer, source=BandSource(file, number, nodata)).seen_on(grid) for number in bands]
     names = band_names(file, bands)
     return Image(Stack(seen), grid.affine, grid.crs, band_names=names, acquired=layer.acquired, sensor=layer.sensor)
+
+
+def require_alike(
+    values: Mapping[str, tuple[Any, Any]],
+    polarisations: tuple[Sequence[str], Sequence[str]],
+    path: Path,
+    *,
+    advice: str,
+    force: bool,
+) -> None:
+    """Require that two radar products have the same values, and a polarisation in common.
+
+    Parameters
+    ----------
+    values : mapping
+        What must be the same -> what reference and secondary have.
+    polarisations : (sequence of str, sequence of str)
+    path : Path
+        Of the secondary.
+    advice : str
+    force : bool
+        Warn only.
+    """
+    unlike = [
+        f"must be of the {what} of the reference, {one}, instead got {other}"
+        for what, (one, other) in values.items()
+        if one != other
+    ]
+    if not set(polarisations[0]) & set(polarisations[1]):
+        both = [", ".join(names) for names in polarisations]
+        unlike.append(f"must have a polarisation of the reference, {both[0]}, instead got {both[1]}")
+    for text in unlike:
+        if not force:
+            raise InputError(text, path=path, advice=advice)
+        warnings.warn(f"{path}: {text}; paired all the same", UnlikePairWarning, stacklevel=3)
 
 
 def cropped(image: Image, within: Grid | Extent) -> Image:

@@ -20,9 +20,9 @@ from sensetrack.errors import (
     InputError,
     MetadataError,
     OrbitWarning,
-    UnlikePairWarning,
     one_line,
 )
+from sensetrack.files import pairing
 from sensetrack.files.archive import open_members
 from sensetrack.files.places import geojson_of_ring
 from sensetrack.sentinel.manifest import Safe
@@ -347,22 +347,13 @@ def require_alike(first: Sentinel1, second: Sentinel1, *, force: bool = False) -
         They are of different tracks, passes, modes or kinds, or share no polarisation: relief and the grain of the
         ground differ then, which would pass for motion.
     """
-    checks: tuple[tuple[str, Callable[[S1Info], Any]], ...] = (
-        ("pass", lambda info: info.orbit_pass),
-        ("relative orbit", lambda info: info.relative_orbit),
-        ("mode", lambda info: info.mode),
-        ("product type", lambda info: info.product),
-    )
-    unlike = [
-        f"must be of the {what} of the reference, {value(first.info)}, instead got {value(second.info)}"
-        for what, value in checks
-        if value(first.info) != value(second.info)
-    ]
-    if not set(first.polarisations) & set(second.polarisations):
-        both = ", ".join(first.polarisations), ", ".join(second.polarisations)
-        unlike.append(f"must have a polarisation of the reference, {both[0]}, instead got {both[1]}")
-    for text in unlike:
-        if not force:
-            advice = "choose scenes of one track and kind, or say --force to pair them all the same"
-            raise InputError(text, path=second.path, advice=advice)
-        warnings.warn(f"{second.path}: {text}; paired all the same", UnlikePairWarning, stacklevel=2)
+    one, other = first.info, second.info
+    values = {
+        "pass": (one.orbit_pass, other.orbit_pass),
+        "relative orbit": (one.relative_orbit, other.relative_orbit),
+        "mode": (one.mode, other.mode),
+        "product type": (one.product, other.product),
+    }
+    advice = "choose scenes of one track and kind, or say --force to pair them all the same"
+    polarisations = first.polarisations, second.polarisations
+    pairing.require_alike(values, polarisations, second.path, advice=advice, force=force)
