@@ -1,0 +1,1 @@
+"""What can be fetched from the network: scenes, orbits and elevation models. Nothing else goes there."""
