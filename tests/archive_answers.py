@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -86,3 +87,56 @@ def bucket(keys: list[str], contents: dict[str, bytes], *, page: int = 3) -> Any
         return Reply(text.encode(), headers={"Content-Type": "application/xml"})
 
     return answer
+
+
+def optical_catalogue(items: list[dict[str, Any]]) -> Any:
+    """Return a STAC catalogue that gives what it has of the clouds and the tile that are asked for."""
+    root = "https://earth-search.aws.element84.com/v1"
+    conforms = "https://api.stacspec.org/v1.0.0/"
+
+    def answer(request: Request) -> Reply:
+        if request.path.rstrip("/") == "/v1":
+            return Reply.of_json(
+                {
+                    "type": "Catalog", "id": "earth-search-aws", "stac_version": "1.0.0", "description": "answers",
+                    "conformsTo": [f"{conforms}core", f"{conforms}item-search", f"{conforms}item-search#query"],
+                    "links": [
+                        {"rel": "self", "type": "application/json", "href": root},
+                        {"rel": "root", "type": "application/json", "href": root},
+                        {"rel": "search", "type": "application/geo+json", "href": f"{root}/search", "method": "GET"},
+                        {"rel": "search", "type": "application/geo+json", "href": f"{root}/search", "method": "POST"},
+                    ],
+                }
+            )  # fmt: skip
+        asked = json.loads(request.body)
+        clouds = asked["query"]["eo:cloud_cover"]["lte"]
+        tile = asked["query"].get("grid:code", {}).get("eq")
+        there = [
+            item
+            for item in items
+            if item["properties"]["eo:cloud_cover"] <= clouds and tile in {None, item["properties"]["grid:code"]}
+        ]
+        return Reply.of_json({"type": "FeatureCollection", "features": there, "links": []})
+
+    return answer
+
+
+def optical_item(
+    platform: str, moment: str, *, tile: str = "32TLR", clouds: float = 5.0, orbit: int = 8
+) -> dict[str, Any]:
+    """Return an entry of the catalogue for a Sentinel-2 L2A scene."""
+    taken = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    name = f"{platform}_{tile}_{taken:%Y%m%d}_0_L2A"
+    ring = [[7.6, 46.0], [9.0, 46.0], [9.0, 46.9], [7.6, 46.9], [7.6, 46.0]]
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "links": [],
+        "geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [7.6, 46.0, 9.0, 46.9],
+        "properties": {
+            "datetime": f"{taken:%Y-%m-%dT%H:%M:%SZ}", "platform": f"sentinel-{platform[1:].lower()}",
+            "eo:cloud_cover": clouds, "grid:code": f"MGRS-{tile}", "sat:relative_orbit": orbit,
+        },
+        "assets": {
+            "nir": {"href": f"https://sentinel-cogs.s3.us-west-2.amazonaws.com/{name}/B08.tif", "type": "image/tiff"},
+            "red": {"href": f"https://sentinel-cogs.s3.us-west-2.amazonaws.com/{name}/B04.tif", "type": "image/tiff"},
+        },
+    }  # fmt: skip

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from archive_answers import POOL, bucket, repository, scene_item
+from archive_answers import POOL, bucket, optical_catalogue, optical_item, repository, scene_item
 from loopback import Internet, Reply, internet
 from sensetrack.acquire import network
 from sensetrack.cli import run
@@ -289,6 +289,38 @@ def test_an_elevation_model_that_does_not_come_is_said(net, tmp_path, capsys, mo
     assert run(["fetch", "dem", "--aoi", "8.3,46.4,8.4,46.5", "-o", str(tmp_path / "dem.tif")]) == 5
     assert "elevation model glo_30 could not be fetched" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+ALPS = "8.1,46.2,8.4,46.4"
+TAKEN = [
+    optical_item("S2B", "2024-07-11T10:25:00"),
+    optical_item("S2A", "2024-07-06T10:25:00"),
+    optical_item("S2A", "2024-07-16T10:25:00", clouds=70),
+    optical_item("S2A", "2024-07-08T10:15:00", tile="32TMR", orbit=65),
+]
+
+
+def test_a_band_of_sentinel2_needs_no_account(net, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("EARTHDATA_TOKEN")
+    net.hosts["earth-search.aws.element84.com"] = optical_catalogue(TAKEN)
+    names = [item["id"] for item in TAKEN]
+    net.file("sentinel-cogs.s3.us-west-2.amazonaws.com", {f"/{name}/B04.tif": name.encode() for name in names})
+    words = ["fetch", "scenes", "--kind", "s2", "--aoi", ALPS, "--band", "B04", "--tile", "T32TLR"]
+    assert run([*words, "--start", "2024-07-01", "-o", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "S2A_32TLR_20240706_0_L2A_B04.tif": "S2A_32TLR_20240706_0_L2A",
+        "S2B_32TLR_20240711_0_L2A_B04.tif": "S2B_32TLR_20240711_0_L2A",
+    }
+    assert "pair 20240706-20240711     5.0 days" in said
+
+
+def test_scenes_of_two_tracks_make_no_pair(net, capsys):
+    net.hosts["earth-search.aws.element84.com"] = optical_catalogue([TAKEN[1], TAKEN[3]])
+    assert run(["fetch", "scenes", "--kind", "s2", "--aoi", ALPS, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["pairs"] == []
+    assert "no two passes of one track make a pair: 2 found on 2 tracks" in printed.err
 
 
 def test_the_archive_is_the_one_that_is_meant():

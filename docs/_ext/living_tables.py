@@ -16,7 +16,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
 from sensetrack import Flag
-from sensetrack.cli import COMMANDS
+from sensetrack.cli import COMMANDS, PARTS
 from sensetrack.ot.algorithms import ALGORITHMS
 from sensetrack.ot.image_processing import PREPROCESSORS
 from sensetrack.ot.parameters import Parameters
@@ -138,7 +138,8 @@ class CliCommands(Living):
     def lines(self) -> list[str]:
         out = []
         for name in COMMANDS:
-            out += [f"## `sensetrack {name}`", "", f"```{{cli-help}} {name}", "```", ""]
+            for words in [f"{name} {part}" for part in PARTS.get(name, ())] or [name]:
+                out += [f"## `sensetrack {words}`", "", f"```{{cli-help}} {words}", "```", ""]
         return out
 
 

@@ -104,9 +104,7 @@ def _from_keyring(user: str | None) -> Credentials | None:
 
 
 def _from_netrc() -> Credentials | None:
-    place = os.environ.get("NETRC")
-    names = [Path(place)] if place else [Path.home() / name for name in (".netrc", "_netrc")]
-    for path in names:
+    for path in netrc_files():
         if not path.is_file():
             continue
         try:
@@ -117,6 +115,13 @@ def _from_netrc() -> Credentials | None:
         if found and found[0] and found[2]:
             return Credentials(f"the file {path}", user=found[0], password=found[2])
     return None
+
+
+def netrc_files() -> list[Path]:
+    """Return the files that are looked at for names and passwords, the first one first."""
+    place = os.environ.get("NETRC")
+    names = ("_netrc", ".netrc") if os.name == "nt" else (".netrc",)
+    return [Path(place)] if place else [Path.home() / name for name in names]
 
 
 def open_to_others(path: Path) -> bool:

@@ -31,19 +31,12 @@ def examine() -> dict[str, dict[str, Any]]:
     import os
     import platform
     import shutil
-    import stat
     import tempfile
-    from pathlib import Path
 
     from sensetrack.files.raster import drivers
     from sensetrack.workflow.executors import default_workers
     from sensetrack.workflow.record import versions
 
-    netrc = Path.home() / (".netrc" if os.name != "nt" else "_netrc")
-    state = "absent"
-    if netrc.is_file():
-        private = os.name == "nt" or not netrc.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-        state = "present" if private else "present, but readable by others: chmod 600 it"
     free = shutil.disk_usage(tempfile.gettempdir()).free / 1e9
     return {
         "versions": {**versions(), "platform": platform.platform()},
@@ -52,9 +45,28 @@ def examine() -> dict[str, dict[str, Any]]:
             "SNAP gpt": _gpt(),
             "ISCE2 topsApp.py": shutil.which("topsApp.py") or "not found",
         },
-        "credentials": {str(netrc): state},
+        "credentials": _credentials(),
         "machine": {"workers": default_workers(), "temporary space": f"{free:.0f} GB free"},
     }
+
+
+def _credentials() -> dict[str, str]:
+    """Say where credentials are, and whether others can read them."""
+    from pathlib import Path
+
+    from sensetrack.acquire.credentials import earthdata, netrc_files, open_to_others
+    from sensetrack.errors import EnvironmentFault
+
+    try:
+        found = earthdata()
+        state = "absent" if found is None else f"present in {found.source}"
+    except EnvironmentFault as error:
+        state = f"not readable: {error}"
+    files = {str(path): "present" for path in netrc_files() if path.is_file()}
+    for path in files:
+        if open_to_others(Path(path)):
+            files[path] = "present, but readable by others: chmod 600 it"
+    return {"NASA Earthdata": state} | (files or {str(netrc_files()[0]): "absent"})
 
 
 def _gpt() -> str:
