@@ -93,7 +93,7 @@ def _announce() -> None:
 
     def on_start(_: Any, happening: Any) -> None:
         room = __name__.rpartition(".")[0]
-        if not said and happening.data["dispatcher"].py_func.__module__.startswith(room):
+        if not said and (happening.data["dispatcher"].py_func.__module__ or "").startswith(room):
             said.append(True)
             _LOG.info("compiling the radar geometry for this processor: some seconds, once per machine")
 

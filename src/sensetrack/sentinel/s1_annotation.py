@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _IMAGE = "imageAnnotation/imageInformation"
 _RADAR = "generalAnnotation/productInformation"
 _RELATIVE_ORBITS = 175
-_ORBIT_PERIOD = 12 * 86_400 / _RELATIVE_ORBITS
+ORBIT_PERIOD = 12 * 86_400 / _RELATIVE_ORBITS
 """Seconds: a cycle of 12 days has 175 orbits."""
-_BURST_CYCLE = {"IW": (2.299849, 2.758273), "EW": (2.299970, 3.038376)}
+BURST_CYCLE = {"IW": (2.299849, 2.758273), "EW": (2.299970, 3.038376)}
 """Seconds from the equator to burst 1 of track 1, and from burst to burst."""
 _GRID = {
     "lines": "line", "pixels": "pixel", "range_times": "slantRangeTime", "latitude": "latitude",
@@ -384,7 +384,7 @@ def burst_id_at(anx_time: float, relative_orbit: int, mode: str) -> int | None:
     mode : str
         None is known for modes other than IW and EW.
     """
-    if mode not in _BURST_CYCLE:
+    if mode not in BURST_CYCLE:
         return None
-    before, cycle = _BURST_CYCLE[mode]
-    return 1 + int(np.floor((anx_time + (relative_orbit - 1) * _ORBIT_PERIOD - before) / cycle))
+    before, cycle = BURST_CYCLE[mode]
+    return 1 + int(np.floor((anx_time + (relative_orbit - 1) * ORBIT_PERIOD - before) / cycle))

@@ -253,6 +253,10 @@ class Measurement(Protocol):
         """
         ...
 
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
+        """Read a window, as `read` does."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class S1Swath:
