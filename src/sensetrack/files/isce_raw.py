@@ -5,6 +5,7 @@ The numbers of a georeference are the corner of the first pixel, as GDAL and the
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -17,7 +18,6 @@ from sensetrack.files.markup import LARGEST, parse_xml
 from sensetrack.files.safe import check_file, read_head
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
@@ -37,6 +37,7 @@ def write_raw(
     *,
     null: float | None,
     geo: Affine | None = None,
+    elevation: bool = False,
 ) -> tuple[Path, Path, Path]:
     """Write bands as float32, a line of each after the other (BIL), and both headers.
 
@@ -52,6 +53,9 @@ def write_raw(
         Said in the .vrt to mean "not measured"; the .xml has no place for it.
     geo : Affine, optional
         (col, row) in pixel corners -> (lon, lat), degrees, without rotation.
+    elevation : bool
+        Heights above the ellipsoid; the place in the .xml is that of the middle of the first pixel then, as ISCE2
+        takes it.
 
     Returns
     -------
@@ -64,16 +68,18 @@ def write_raw(
     xml, vrt = path.with_name(f"{path.name}.xml"), path.with_name(f"{path.name}.vrt")
     try:
         lines.tofile(path)
-        xml.write_text(_xml(path.name, shape, len(bands), geo), encoding="utf-8")
+        xml.write_text(_xml(path.name, shape, len(bands), geo, elevation=elevation), encoding="utf-8")
         vrt.write_text(_vrt(path.name, shape, names, null, geo), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror})", path=path) from error
     return path, xml, vrt
 
 
-def _xml(name: str, shape: tuple[int, int], bands: int, geo: Affine | None) -> str:
+def _xml(name: str, shape: tuple[int, int], bands: int, geo: Affine | None, *, elevation: bool) -> str:
     """Return ISCE2's description of an image."""
     rows, cols = shape
+    if geo is not None and elevation:
+        geo = geo @ Affine.translation(0.5, 0.5)
     along = ((geo.c, geo.a), (geo.f, geo.e)) if geo is not None else ((0.0, 1.0), (0.0, 1.0))
     axes = "".join(
         _component(f"coordinate{number}", size, *numbers)
@@ -84,6 +90,8 @@ def _xml(name: str, shape: tuple[int, int], bands: int, geo: Affine | None) -> s
         "image_type": "bil", "length": rows, "name": "image_name", "number_bands": bands, "scheme": "BIL",
         "width": cols, "xmax": repr(along[0][0] + cols * along[0][1]), "xmin": repr(along[0][0]),
     }  # fmt: skip
+    if elevation:
+        properties |= {"family": "demimage", "reference": "WGS84"}
     head = "".join(_property(key, value, 4) for key, value in properties.items())
     return f"<imageFile>\n{axes}{head}</imageFile>\n"
 
@@ -164,6 +172,42 @@ def read_raw(path: str | os.PathLike[str]) -> tuple[NDArray[Any], Affine | None]
     shape = [(rows, cols, bands)[axis] for axis in order]
     pixels = np.fromfile(raw, dtype).reshape(shape).transpose(np.argsort(order)).transpose(2, 0, 1)
     return np.ascontiguousarray(pixels, dtype.newbyteorder("=")), _georeference(axes, header)
+
+
+def shape_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return rows and columns of a raw image, as the .xml beside it says.
+
+    Raises
+    ------
+    MetadataError
+        It does not say.
+    """
+    header = check_file(f"{os.fspath(path)}.xml")
+    said = _properties(parse_xml(read_head(header, LARGEST + 1), header))
+    return _size(said.get("length"), "length", header), _size(said.get("width"), "width", header)
+
+
+def read_raw_at(
+    path: str | os.PathLike[str], rows: NDArray[np.int64], cols: NDArray[np.int64], *, dtype: str = "f8"
+) -> NDArray[np.float64]:
+    """Return the values (rows, cols) of a raw image of one band at some of its rows and columns.
+
+    Raises
+    ------
+    InputError
+        The file has another size than its header says, or not these rows and columns.
+    """
+    shape, raw = shape_of(path), check_file(path)
+    kind = np.dtype(dtype)
+    expected, found = shape[0] * shape[1] * kind.itemsize, raw.stat().st_size
+    if expected != found:
+        raise InputError(
+            f"must have {expected} bytes for {shape[0]} x {shape[1]} {kind}, instead got {found}", path=raw
+        )
+    if rows.max(initial=0) >= shape[0] or cols.max(initial=0) >= shape[1]:
+        raise InputError(f"must have the posts, instead got {shape[0]} x {shape[1]} px", path=raw)
+    values = np.memmap(raw, kind, "r", shape=shape)
+    return np.stack([np.asarray(values[row])[cols] for row in rows]).astype(np.float64)
 
 
 def _properties(element: Element) -> dict[str, str]:

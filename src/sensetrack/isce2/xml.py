@@ -55,8 +55,10 @@ PROPERTIES: dict[str, tuple[str, int | None]] = {
     "use GPU": ("use_gpu", None),
 }
 """Properties of a run, and what they are called here: a field, or one side (0 rows, 1 columns) of a pair."""
-_DEFAULTS = {"window": (64, 64), "search": (20, 20), "skip": (32, 32), "do_interferogram": True, "do_esd": True,
-             "dense_offsets": False, "do_unwrap": False, "do_unwrap_2stage": False}  # fmt: skip
+_PAIRS = {"window": (64, 64), "search": (20, 20), "skip": (32, 32), "gross": (0, 0)}
+_DEFAULTS = {
+    "do_interferogram": True, "do_esd": True, "dense_offsets": False, "do_unwrap": False, "do_unwrap_2stage": False
+}  # fmt: skip
 """What ISCE2 takes where a file says nothing."""
 FILES = ("reference.xml", "secondary.xml", "topsApp.xml")
 
@@ -122,9 +124,7 @@ def read_topsapp(path: str | os.PathLike[str]) -> TopsApp:
     if application is None:
         raise InputError("has no component topsinsar", path=file, advice="is it the topsApp.xml of a run?")
     fields: dict[str, Any] = dict(_DEFAULTS)
-    pairs: dict[str, list[Any]] = {
-        name: list(_DEFAULTS.get(name, (0, 0))) for name in ("window", "search", "skip", "gross")
-    }  # type: ignore[arg-type]
+    pairs: dict[str, list[Any]] = {name: list(sides) for name, sides in _PAIRS.items()}
     known = {_key(title): place for title, place in PROPERTIES.items()} | {
         _key("do denseoffsets"): ("dense_offsets", None)
     }
