@@ -143,6 +143,18 @@ def test_missing_pixels(scene, name, missing, kernel):
     assert (found.state == State.FOUND).any()
 
 
+@pytest.mark.parametrize("kernel", ["vector", "plain"])
+@pytest.mark.parametrize("at", [(2, 3), (97, 141)], ids=["first corner", "last corner"])
+def test_peaks_between_samples_at_the_border(kernel, at):
+    """Where the highest sample is not the one nearest to the top, what lasts of a chip is around the latter."""
+    pair = arrays((230, 270), uniform(3.5, -4.5), seed=8, noise=0.6)
+    scene = [(image / np.ptp(np.percentile(image, (2, 98)))).astype(np.float32) for image in pair]
+    sizes = {"chip": (24, 20), "step": (4, 4), "posts": (28, 28), "search": (8, 9)}
+    found = compare(cut(scene, **sizes, at=at), kernel, **sizes)
+    assert np.median(found.d_row) == pytest.approx(3.5, abs=0.1)
+    assert np.median(found.d_col) == pytest.approx(-4.5, abs=0.1)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_too_few_pixels_and_flat_ground(scene, kernel):
     sizes = {"chip": (24, 20), "step": (12, 10), "posts": (6, 8), "search": (8, 7)}
@@ -192,25 +204,28 @@ def engine_surfaces(job, kernel, extra):
     found = rows.Found(
         np.zeros((*job.posts, peaks.FIELDS)),
         np.zeros(job.posts, np.uint8),
-        np.zeros((*job.posts, peaks.SIDE, peaks.LANES)),
+        np.zeros((*job.posts, peaks.SIDE, peaks.LANES), np.float32),
     )
     progress, out = rows.Rows(work, found, extra), []
     for b in range(work.down.edges.size - 1):
         progress.add(b)
         for i in np.flatnonzero(work.down.first + work.down.number - 1 == b):
             progress.finish(int(i))
-            out.append(progress.surfaces[0].reshape(job.posts[1], progress.rows, progress.pitch)[:, :, :-1].copy())
+            lines = progress.surfaces[0][:, : progress.rows * progress.pitch]
+            out.append(lines.reshape(job.posts[1], progress.rows, progress.pitch)[:, :, :-1].copy())
     stacked = np.stack(out)
     return np.where(stacked == peaks.MISSING, np.nan, stacked)
 
 
 @pytest.mark.parametrize("kernel", ["vector", "plain"])
-@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize("holes", [False, True, "at two sides"])
 @pytest.mark.parametrize(("name", "extra"), [("square", 0), ("tall", MARGIN), ("no common factor", 0)])
 def test_surfaces(scene, name, extra, holes, kernel):
     sizes = SIZES[name]
     tiles = cut(scene, **sizes)
-    if holes:
+    if holes == "at two sides":
+        tiles[3][:11], tiles[3][:, -17:] = False, False
+    elif holes:
         tiles[1] &= blobs(tiles[1].shape, 5, 0.1)
         tiles[3] &= blobs(tiles[3].shape, 6, 0.1)
     job = task(tiles, sizes)
@@ -310,8 +325,9 @@ def located(surfaces, search, extra):
     lines = np.full((n, seen.shape[1], seen.shape[2] + 1), peaks.MISSING)
     lines[:, :, :-1] = np.where(np.isnan(seen), peaks.MISSING, seen)
     table, states = np.full((n, peaks.FIELDS), np.nan), np.zeros(n, np.uint8)
-    patches, inner = np.zeros((n, peaks.SIDE, peaks.LANES)), [2 * s + 1 for s in search]
-    columns, summits, middle = (np.zeros(inner[0] * (inner[1] + 1) + more, np.float32) for more in (2, 0, 0))
+    patches, inner = np.zeros((n, peaks.SIDE, peaks.LANES), np.float32), [2 * s + 1 for s in search]
+    spare_columns = 2 * peaks.BESIDE, 0, 0
+    columns, summits, middle = (np.zeros(inner[0] * (inner[1] + 1) + more, np.float32) for more in spare_columns)
     room = columns, summits, summits.view(np.int32), middle
     peaks.locate(
         lines.reshape(n, -1),

@@ -33,58 +33,6 @@ def fill(wanted: Array, values: Array, ring: Array, slot: int) -> None:
 
 
 @compiled_loose
-def frame_sums(
-    one: Array,
-    two: Array,
-    wanted: Array,
-    row: int,
-    col: Array,
-    above: int,
-    frame: Array,
-    height: int,
-    width: int,
-    rows: int,
-    cols: int,
-    pitch: int,
-    planes: Array,
-) -> None:
-    """Sum a and a^2 of whole chips over the pixels whose partners lie in a rectangle of the area.
-
-    Parameters
-    ----------
-    one, two : ndarray of float64
-        Running sums of the reference and of its squares.
-    wanted : ndarray of uint8
-        (chips).
-    row, col : int, ndarray of int64
-        Where chips start.
-    above : int
-        What a place of the reference and its partner at the first shift differ by, along both axes.
-    frame : ndarray of int64
-        First row, row after the last, first column and column after the last of the rectangle.
-    height, width : int
-        Size of a chip.
-    rows, cols, pitch : int
-        Shape of a surface, and the distance between its rows.
-    planes : ndarray of float32
-        (6, chips, rows * pitch); `SUM_A` and `SQUARE_A` are written.
-    """
-    for i in range(wanted.size):
-        if not wanted[i]:
-            continue
-        for u in range(rows):
-            y0 = min(max(frame[0] - above - u, row), row + height)
-            y1 = max(min(frame[1] - above - u, row + height), y0)
-            sum_a, square_a = planes[SUM_A, i, u * pitch :], planes[SQUARE_A, i, u * pitch :]
-            one0, one1, two0, two1 = one[y0], one[y1], two[y0], two[y1]
-            for v in range(cols):
-                x0 = min(max(frame[2] - above - v, col[i]), col[i] + width)
-                x1 = max(min(frame[3] - above - v, col[i] + width), x0)
-                sum_a[v] = (one1[x1] - one0[x1]) - (one1[x0] - one0[x0])
-                square_a[v] = (two1[x1] - two0[x1]) - (two1[x0] - two0[x0])
-
-
-@compiled_loose
 def normalise(
     planes: Array,
     wanted: Array,

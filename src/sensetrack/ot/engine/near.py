@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.ot.correlation import FLAT
-from sensetrack.ot.engine import kernels, masked, peaks, surfaces
-from sensetrack.ot.engine.panel import running
+from sensetrack.ot.engine import framed, kernels, masked, peaks, surfaces
 from sensetrack.ot.engine.scratch import take
 
 if TYPE_CHECKING:
@@ -18,12 +17,11 @@ if TYPE_CHECKING:
 
     from sensetrack.ot.engine.panel import Work
     from sensetrack.ot.engine.rows import Found
-    from sensetrack.ot.engine.valid import Frame
 
     Array = NDArray[Any]
 
-_AT_ONCE = 32
-"""Chips that are worked on together: enough to be quick, few enough for a cache."""
+_AT_ONCE = 2**18
+"""Pixels of the chips that are worked on together: enough to be quick, few enough for a cache."""
 _SIDE, _LANES, _REACH = peaks.SIDE, peaks.LANES, peaks.REACH
 _PITCH = _LANES + 1
 
@@ -66,8 +64,9 @@ class _Spots:
 def _groups(work: Work, which: Array, found: Found, fields: list[int]) -> Iterator[_Spots]:
     """Yield a few posts at a time, and the samples that `fields` of their peaks are nearest to."""
     rows, cols = np.nonzero(which)
-    for start in range(0, rows.size, _AT_ONCE):
-        posts = rows[start : start + _AT_ONCE], cols[start : start + _AT_ONCE]
+    number = max(_AT_ONCE // (work.task.chip[0] * work.task.chip[1]), 1)
+    for start in range(0, rows.size, number):
+        posts = rows[start : start + number], cols[start : start + number]
         yield _Spots(work, posts, np.round(found.peaks[posts][:, fields]))
 
 
@@ -93,12 +92,20 @@ def _clean(spots: _Spots) -> Array:
     work, out = spots.work, _room(1, spots.every.size)[0]
     spots.correlate(work.a, work.b, out)
     mean, inverse = work.mean[spots.posts], work.inverse[spots.posts]
-    surfaces.normalise(out, mean, inverse, work.total, work.scale, spots.top, spots.left, _SIDE, _SIDE, _PITCH)
+    tables, room = (work.total, work.scale, spots.top, spots.left), take("surface", (_SIDE * _PITCH,))
+    surfaces.normalise(out, mean, inverse, *tables, _SIDE, _SIDE, _PITCH, room)
     return _squares(out)
 
 
 def _partial(spots: _Spots) -> Array:
     work, out = spots.work, _room(masked.PLANES, spots.every.size)
+    if work.frame is not None:
+        spots.correlate(work.a, work.b, out[0])
+        framed.normalise(
+            out[0], spots.every, work.a, spots.row, spots.col, spots.top, spots.left, work.corners, *work.task.chip,
+            work.total, work.scale, _SIDE, _SIDE, _PITCH, work.least, *framed.room(work.task.chip, _SIDE),
+        )  # fmt: skip
+        return _squares(out[0])
     for plane, (a, b) in enumerate(work.pairs):
         spots.correlate(a, b, out[plane])
     torn = work.torn[spots.posts].view(np.uint8)
@@ -115,6 +122,9 @@ def settle(work: Work, found: Found) -> None:
     """
     which = work.partial & (found.states == peaks.FOUND)
     for spots in _groups(work, which, found, [peaks.ROW, peaks.COL]):
+        if work.frame is not None:
+            _settle_framed(spots, found)
+            continue
         touched = _touched(spots)
         if touched.any():
             _settle(spots.only(touched), found)
@@ -130,17 +140,13 @@ def _touched(spots: _Spots) -> Array:
 
 def _settle(spots: _Spots, found: Found) -> None:
     work = spots.work
-    kept = _kept(spots) if work.frame is None else _kept_in_frame(spots, work.frame)
-    number, sum_a, square_a, (cross, sum_b, square_b) = kept
+    number, sum_a, square_a, (cross, sum_b, square_b) = _kept(spots)
     safe = np.maximum(number, 1)
     power_a, power_b = square_a - sum_a**2 / safe, square_b - sum_b**2 / safe
     textured = (power_a > FLAT * safe) & (power_b > FLAT * safe)
     surface = np.clip((cross - sum_a * sum_b / safe) / np.sqrt(np.where(textured, power_a * power_b, 1)), -1, 1)
-    middle = surface[:, _REACH - 1 : _REACH + 2, _REACH - 1 : _REACH + 2]
     enough = (number[:, 0, 0] >= work.least / 2) & textured.all(axis=(1, 2))
-    enough &= middle.max(axis=(1, 2)) == middle[:, 1, 1]
-    if enough.any():
-        _write(spots.only(enough), surface[enough], found)
+    _write(spots, surface, enough, found)
 
 
 _Sums = tuple[Any, Any, Any, Any]
@@ -161,46 +167,96 @@ def _kept(spots: _Spots) -> _Sums:
     return number, sum_a, square_a, _squares(out.astype(float))
 
 
-def _kept_in_frame(spots: _Spots, frame: Frame) -> _Sums:
-    """Sum over what lasts of chips whose area is valid in a rectangle: a rectangle of each."""
-    work, n = spots.work, spots.every.size
-    places = list(zip((spots.row, spots.col), (spots.top, spots.left), work.task.chip, frame, strict=True))
-    first = [np.clip(within.start - there, 0, size) for _, there, size, within in places]
-    last = [
-        np.clip(within.stop - (_SIDE - 1) - there, at, size)
-        for at, (_, there, size, within) in zip(first, places, strict=True)
-    ]
-    chips = take("chips", (n, *work.task.chip))
-    chips[:] = 0
-    for k, (y, yy, x, xx) in enumerate(np.stack([first[0], last[0], first[1], last[1]], axis=1).tolist()):
-        row, col = spots.row[k], spots.col[k]
-        chips[k, y:yy, x:xx] = work.a[row + y : row + yy, col + x : col + xx]
-    out = _room(1, n)[0]
-    spots.correlate_own(chips, work.b, out)
-    own = [
-        [(at + here)[:, None] for at in (low, high)] for (here, *_), low, high in zip(places, first, last, strict=True)
-    ]
-    sums_a = [_rectangles(one, *own) for one in work.running_a]
-    around = [slice(there.min(), there.max() + size + _SIDE - 1) for _, there, size, _ in places]
-    shifts = np.arange(_SIDE)
-    other = [
-        [(at + there - part.start)[:, None] + shifts for at in (low, high)]
-        for (_, there, *_), part, low, high in zip(places, around, first, last, strict=True)
-    ]  # fmt: skip
-    sums_b = [_rectangles(one, *other) for one in running(work.b[*around], "b")]
-    number = ((last[0] - first[0]) * (last[1] - first[1]))[:, None, None]
-    return number, *sums_a, np.stack([_squares(out.astype(float)), *sums_b])
+def _settle_framed(spots: _Spots, found: Found) -> None:
+    """Do so where all that is missing lies outside a rectangle of the area."""
+    work, (height, width) = spots.work, spots.work.task.chip
+    (top, bottom, first, last), more = work.corners.tolist(), _SIDE - 1
+    kept = np.empty((spots.every.size, 4), np.int64)
+    kept[:, 0], kept[:, 2] = np.clip(top - spots.top, 0, height), np.clip(first - spots.left, 0, width)
+    kept[:, 1] = np.clip(bottom - more - spots.top, kept[:, 0], height)
+    kept[:, 3] = np.clip(last - more - spots.left, kept[:, 2], width)
+    touched = (kept != np.array([0, height, 0, width])).any(axis=1)
+    if not touched.any():
+        return
+    spots, kept = spots.only(touched), kept[touched]
+    patches = found.patches[spots.posts]
+    # The patch of a peak tells most of it where none is missing of it, and the top is nearest to the highest sample.
+    known = patches.min(axis=(1, 2)) >= -1
+    known &= (found.peaks[spots.posts][:, [peaks.AT_ROW, peaks.AT_COL]] == spots.middle).all(axis=1)
+    for which, strips in ((known, True), (~known, False)):
+        if which.any():
+            part, some = spots.only(which), patches[which]
+            enough = _lasting(part, kept[which], some, strips=strips)
+            _write(part, some[:, :, :_SIDE], enough, found)
 
 
-def _rectangles(sums: Array, rows: list[Array], cols: list[Array]) -> Array:
-    """Take sums over rectangles from running sums; first and last (n, k) along both axes -> (n, k, k)."""
-    (top, bottom), (left, right) = ([at[:, :, None] for at in rows], [at[:, None] for at in cols])
-    return np.asarray((sums[bottom, right] - sums[top, right]) - (sums[bottom, left] - sums[top, left]))
+def _lasting(spots: _Spots, kept: Array, patches: Array, *, strips: bool) -> Array:
+    """Make the correlations of what lasts of chips, by its own products or by those of the strips around it.
+
+    They are written over the masked ones; returned is where they are to be trusted.
+    """
+    work, n, (height, width) = spots.work, spots.every.size, spots.work.task.chip
+    line, at, out = _SIDE * _PITCH, (spots.row, spots.col, spots.top, spots.left), _room(4, n).reshape(n, 4, -1)
+    if strips:
+        pieces, some = _strips(spots, kept, line)
+    else:
+        chips, some = take("chips", (n, height, width)), np.zeros((4, 0), np.uint8)
+        framed.cut(work.a, *at[:2], kept, chips)
+        each = np.arange(n)
+        places = np.stack([each * height, 0 * each, *at[2:], 0 * each + width, 4 * line * each], axis=1)
+        pieces = [(chips.reshape(-1, width), places, spots.every, height)]
+    sums = kernels.sums(work.kernel, _SIDE, _LANES, height, width)
+    for pixels, places, wanted, rows in pieces:
+        sums(pixels, work.b, places, wanted, rows, _SIDE, _LANES, _PITCH, out.reshape(-1))
+    enough, room = np.zeros(n, np.uint8), framed.room(work.task.chip, _SIDE)
+    framed.settled(
+        work.a, work.b, *at, work.corners, height, width, work.total, work.scale, work.least / 2, kept, out, _PITCH,
+        some, patches, enough, *room, take("area", (2, _SIDE, _SIDE), np.float64),
+    )  # fmt: skip
+    return enough.view(bool)
 
 
-def _write(spots: _Spots, surface: Array, found: Found) -> None:
+def _strips(spots: _Spots, kept: Array, line: int) -> tuple[list[tuple[Array, Array, Array, int]], Array]:
+    """Lay out the strips around what lasts of chips.
+
+    Returned is what to correlate, with places and which are wanted (see `kernels.Sums`), and rows: strips above and
+    below are copied, with 0 around them up to a certain height; those left and right, over the whole height of a
+    chip, are not. And where there is a strip: above, below, left, right.
+    """
+    work, n, (height, width) = spots.work, spots.every.size, spots.work.task.chip
+    high, two = min(_SIDE - 1, height), (2, spots.every.size)
+    each, (row, col, top, left) = np.arange(n), (spots.row, spots.col, spots.top, spots.left)
+    lying, upright, across = np.empty((*two, 6), np.int64), np.empty((*two, 6), np.int64), kept[:, 3] - kept[:, 2]
+    (first, last), (start, end) = (
+        framed.strips(kept, axis, size, _SIDE - 1) for axis, size in ((0, height), (1, width))
+    )
+    begin = np.minimum(first, height - high)
+    chips, inside = take("chips", (2 * n, high, width)), np.empty((*two, 4), np.int64)
+    for at, values in enumerate((first - begin, last - begin, kept[:, 2], kept[:, 3])):
+        inside[..., at] = values
+    framed.cut(work.a, (row + begin).ravel(), np.tile(col, 2), inside.reshape(-1, 4), chips)
+    at_out = 4 * line * each + line * np.arange(4)[:, None]
+    copied = np.arange(2 * n).reshape(two) * high
+    for at, values in enumerate((copied, kept[:, 2], top + begin, left + kept[:, 2], across, at_out[:2])):
+        lying[..., at] = values
+    for at, values in enumerate((row, col + start, top, left + start, end - start, at_out[2:])):
+        upright[..., at] = values
+    some = np.concatenate([(last > first) & (across > 0), end > start]).view(np.uint8)
+    return [
+        (chips.reshape(-1, width), lying.reshape(-1, 6), some[:2].ravel(), high),
+        (work.a, upright.reshape(-1, 6), some[2:].ravel(), height),
+    ], some
+
+
+def _write(spots: _Spots, surface: Array, enough: Array, found: Found) -> None:
+    """Refine the peaks of surfaces that still have their highest sample in the middle."""
+    middle = surface[:, _REACH - 1 : _REACH + 2, _REACH - 1 : _REACH + 2]
+    enough &= middle.max(axis=(1, 2)) == middle[:, 1, 1]
+    if not enough.any():
+        return
+    spots, surface = spots.only(enough), surface[enough]
     number = len(surface)
-    patches, new = np.zeros((number, _SIDE, _LANES)), np.zeros((number, peaks.FIELDS))
+    patches, new = np.zeros((number, _SIDE, _LANES), np.float32), np.zeros((number, peaks.FIELDS))
     patches[:, :, :_SIDE] = surface
     new[:, [peaks.AT_ROW, peaks.AT_COL]] = spots.middle
     peaks.refine(patches, np.full(number, peaks.FOUND, np.uint8), peaks.table(), np.empty(peaks.ROOM), new)

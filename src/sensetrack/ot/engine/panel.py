@@ -12,7 +12,7 @@ from sensetrack.ot.correlation import FLAT
 from sensetrack.ot.engine import peaks, surfaces
 from sensetrack.ot.engine.layout import Axis, Panel, axis
 from sensetrack.ot.engine.scratch import take
-from sensetrack.ot.engine.valid import Validity, validity, within
+from sensetrack.ot.engine.valid import Validity, covered, validity, within
 from sensetrack.ot.peak import MARGIN
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sensetrack.ot.engine.valid import Frame
 
     Floats = NDArray[np.float32]
-    Doubles = NDArray[np.float64]
 
 _EXTRA = peaks.LANES - peaks.SIDE
 """Columns right of an area that vectors may read."""
@@ -70,27 +69,12 @@ def _chip_sums(blocks: NDArray[np.float64], down: Axis, across: Axis) -> NDArray
     return np.asarray(rows[..., across.first + across.number] - rows[..., across.first])
 
 
-def running(image: Floats, name: str) -> tuple[Doubles, Doubles]:
-    """(rows + 1, cols + 1): running sums of an image, and of its squares."""
-    shape = image.shape[0] + 1, image.shape[1] + 1
-    room = [take(f"running {kind} of {name}", shape, np.float64) for kind in ("sums", "squares")]
-    one, two = cv2.integral2(image, room[0], room[1])
-    return np.asarray(one), np.asarray(two)
-
-
 def _within_frame(frame: Frame | None, window: tuple[slice, ...]) -> Frame | None:
     """Count the rectangle from the start of a window."""
     if frame is None:
         return None
     rows, cols = (slice(f.start - w.start, f.stop - w.start) for f, w in zip(frame, window, strict=True))
     return rows, cols
-
-
-def _covered(within: slice, places: int, size: int) -> Floats:
-    """Count the pixels of a window of `size`, at each of some places in a row, that lie within a stretch."""
-    first = np.arange(places)
-    number = np.minimum(first + size, within.stop) - np.maximum(first, within.start)
-    return np.asarray(np.maximum(number, 0), np.float32)
 
 
 class Work:
@@ -127,6 +111,8 @@ class Work:
         """Rows and columns of the secondary."""
         self.frame = _within_frame(chips.validity.frame, self.area_window)
         """Rows and columns of `b` outside which all is missing, and nothing else is; None where it is not so."""
+        self.corners = np.array([end for part in self.frame or () for end in (part.start, part.stop)], np.int64)
+        """First row, row after the last, first column and column after the last of these."""
         self.a = self._levelled("a", task.reference, task.reference_valid, self.chip_window, 0)
         self.b = self._levelled("b", task.secondary, task.secondary_valid, self.area_window, _EXTRA)
         self.count, self.total, self.scale = self._tables()
@@ -145,25 +131,20 @@ class Work:
         """Count, sum and 1 / root of the summed square deviation of the area under a chip at every place."""
         h, w = self.task.chip
         shape = self.b.shape[0] - h + 1, self.b.shape[1] - _EXTRA - w + 1
-        count = np.full((1, shape[1]), h * w, np.float32)
-        if self.frame is not None and self.partial.any():
-            rows, cols = (_covered(f, n, size) for f, n, size in zip(self.frame, shape, (h, w), strict=True))
-            count = take("count", shape)
-            np.multiply.outer(rows, cols, out=count)
-            np.maximum(count, 1, out=count)
+        rows, count = np.full(shape[0], h, np.float32), np.full((1, shape[1]), w, np.float32)
+        if self.frame is not None:
+            for number, stretch, size in zip((rows, count[0]), self.frame, (h, w), strict=True):
+                first = np.arange(number.size)
+                number[:] = np.maximum(covered(stretch, first, first + size), 1)
         elif self.partial.any() and self.task.secondary_valid is not None:
             valid = self.task.secondary_valid[self.area_window].view(np.uint8)
             sums = cv2.boxFilter(valid, cv2.CV_32F, (w, h), anchor=(0, 0), normalize=False)
             count = take("count", shape)
             np.maximum(sums[: shape[0], : shape[1]], 1, out=count)
+            rows[:] = 1
         total, scale = take("total", shape), take("scale", shape)
-        surfaces.tabulate(self.b, h, w, count, total, scale, take("lines", (5, self.b.shape[1] + 1), np.float64))
+        surfaces.tabulate(self.b, h, w, rows, count, total, scale, take("lines", (5, self.b.shape[1] + 1), np.float64))
         return count, total, scale
-
-    @cached_property
-    def running_a(self) -> tuple[Doubles, Doubles]:
-        """Running sums of the reference, and of its squares."""
-        return running(self.a, "a")
 
     @cached_property
     def pairs(self) -> list[tuple[Floats, Floats]]:

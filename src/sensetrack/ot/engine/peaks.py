@@ -34,6 +34,8 @@ LANES = 16
 """Columns of a patch and of its weights: the 13 that count, and zeros up to what vectors like."""
 ROOM = 8 + SIDE, LANES
 """Shape of the array that `refine` works in: weights along both axes, and a patch."""
+BESIDE = 16
+"""Numbers before and after a line of samples, so that it begins with a line of the cache."""
 _NEAR = 2
 """Samples around the peak that belong to it when the rest of the surface is judged."""
 _CLOSE = 1e-4
@@ -97,8 +99,8 @@ def _magnitude(line: Array) -> tuple[Any, Any]:
 def _keep_summits(surface: Array, pitch: int, columns: Array, summits: Array) -> None:
     """Keep the samples that are at least as high as their neighbours and at least 0; the others become 0."""
     n = surface.size
-    # The highest of each sample and those above and below it, with one more place at both ends.
-    middle = columns[1 : n + 1]
+    # The highest of each sample and those above and below it, with places to spare at both ends.
+    middle = columns[BESIDE : BESIDE + n]
     for p in range(pitch):
         middle[p] = max(surface[p], surface[p + pitch])
         middle[n - pitch + p] = max(surface[n - pitch + p], surface[n - 2 * pitch + p])
@@ -106,9 +108,9 @@ def _keep_summits(surface: Array, pitch: int, columns: Array, summits: Array) ->
     for p in range(n - 2 * pitch):
         pair = max(surface[p], here[p])
         inner[p] = max(pair, below[p])
-    columns[0] = MISSING
-    columns[n + 1] = MISSING
-    left, right = columns[:n], columns[2 : n + 2]
+    columns[BESIDE - 1] = MISSING
+    columns[BESIDE + n] = MISSING
+    left, right = columns[BESIDE - 1 : BESIDE + n - 1], columns[BESIDE + 1 : BESIDE + n + 1]
     for p in range(n):
         pair = max(left[p], middle[p])
         around = max(pair, right[p])
@@ -171,7 +173,7 @@ def locate(
     Parameters
     ----------
     surfaces : ndarray of float32
-        (chips, (rows + 2 extra) * (cols + 2 extra + 1)).
+        (chips, (rows + 2 extra) * (cols + 2 extra + 1)) or more columns.
     wanted : ndarray of uint8
         (chips).
     within : ndarray of int64
@@ -181,13 +183,13 @@ def locate(
     extra : int
         Samples beyond them on every side of the surfaces, for patches only: 0 or `REACH`.
     columns, summits, bits, inner : ndarray
-        (rows * (cols + 1) + 2) and three times (rows * (cols + 1)): room to work in; `bits` is `summits` seen as
-        int32.
+        (rows * (cols + 1) + 2 BESIDE) and three times (rows * (cols + 1)): room to work in; `bits` is `summits` seen
+        as int32.
     peaks : ndarray of float64
         (chips, FIELDS), written.
     states : ndarray of uint8
         (chips), written.
-    patches : ndarray of float64
+    patches : ndarray of float32
         (chips, SIDE, LANES), written.
     """
     pitch, wide = cols + 1, cols + 2 * extra + 1
@@ -197,7 +199,7 @@ def locate(
     for i in range(wanted.size):
         if not wanted[i]:
             continue
-        surface, peak = surfaces[i], peaks[i]
+        surface, peak = surfaces[i, : (rows + 2 * extra) * wide], peaks[i]
         if cut:
             _cut(surfaces[i], rows, cols, extra, within[i % within.shape[0]], inner)
             surface = inner
@@ -293,7 +295,7 @@ def refine(patches: Array, states: Array, table: Array, room: Array, peaks: Arra
 
     Parameters
     ----------
-    patches : ndarray of float64
+    patches : ndarray of float32
         (chips, SIDE, LANES).
     states : ndarray of uint8
         (chips).
@@ -312,7 +314,7 @@ def refine(patches: Array, states: Array, table: Array, room: Array, peaks: Arra
         for u in range(SIDE):
             for v in range(LANES):
                 gaps += 1 if patch[u, v] < _KNOWN else 0
-        height = patch[m, m]
+        height = 1.0 * patch[m, m]
         rr, cc = patch[m - 1, m] - 2 * height + patch[m + 1, m], patch[m, m - 1] - 2 * height + patch[m, m + 1]
         rc = (patch[m - 1, m - 1] + patch[m + 1, m + 1] - patch[m - 1, m + 1] - patch[m + 1, m - 1]) / 4
         row = (patch[m - 1, m] - patch[m + 1, m]) / (2 * rr) if rr < 0 else 0.0
@@ -344,7 +346,7 @@ def refine(patches: Array, states: Array, table: Array, room: Array, peaks: Arra
 def load() -> None:
     """Load or compile what finds peaks, the slowest of all to compile, by calls with no surface at all."""
     none, line = np.empty(0, np.uint8), np.empty(8, np.float32)
-    fields, patches = np.empty((0, FIELDS)), np.empty((0, SIDE, LANES))
+    fields, patches = np.empty((0, FIELDS)), np.empty((0, SIDE, LANES), np.float32)
     refine(patches, none, table(), np.empty(ROOM), fields)
     spare = line, line, line.view(np.int32), line
     locate(np.empty((0, 8), np.float32), none, np.zeros((1, 4), np.int64), 1, 1, 0, *spare, fields, none, patches)

@@ -37,6 +37,10 @@ _HIGH = 4
 """Rows of a piece of a block in its quarters."""
 _AT_ONCE = 8
 """Blocks that are worked on together."""
+_ROOMY = 16
+"""Lanes of vectors from which there are registers enough for a pixel of each of these rows besides the sums."""
+_SPLIT = 4
+"""Rows that are split at once, in the rows that one of them meets: more take more memory, fewer are split again."""
 _IN_VAIN = 1.25
 """Shifts that may be computed for each that is wanted: more cost what the products save."""
 _WIDE = 256
@@ -115,8 +119,11 @@ def _product(
         chip, area, sums = (vector.Plane(context, builder, signature.args[i], *args[i : i + 3]) for i in (3, 6, 9))
         width, more = args[12:]
         block = vector.Outer(builder, sizes, chip, area, width)
-        for r in range(_HIGH + sizes[0] - 1):
-            block.row(vector.index(r), range(max(0, r - _HIGH + 1), min(r, sizes[0] - 1) + 1))
+        if sizes[2] >= _ROOMY:
+            block.rows(_HIGH)
+        else:
+            for r in range(_HIGH + sizes[0] - 1):
+                block.row(vector.index(r), range(max(0, r - _HIGH + 1), min(r, sizes[0] - 1) + 1))
         block.put(sums, more)
         return context.get_dummy_value()
 
@@ -218,8 +225,8 @@ def _compile(reach: int, vectors: int, lanes: int) -> Any:
 
     @compiled
     def sums(
-        a: Array, b: Array, places: Array, wanted: Array, height: int, rows: int, groups: int, cols: int, pitch: int,
-        room: Array, out: Array,
+        a: Array, b: Array, first: int, places: Array, wanted: Array, height: int, rows: int, groups: int, cols: int,
+        pitch: int, room: Array, out: Array,
     ) -> None:  # fmt: skip
         span, shifts, a_pitch, b_pitch = vectors * lanes, (rows + 3) // 4, a.shape[2], b.shape[2]
         a_flat, b_flat, single = a.reshape(-1), b.reshape(-1), max(cols - groups * span, 0)
@@ -232,8 +239,8 @@ def _compile(reach: int, vectors: int, lanes: int) -> Any:
                 # Products outside, a few blocks inside: what they share is still in the first-level cache.
                 for p in range(PRODUCTS):
                     for i, k in enumerate(some):
-                        a_k = (p * a.shape[1] + places[k, 0] // 4) * a_pitch + places[k, 1]
-                        b_k = (p * b.shape[1] + places[k, 0] // 4) * b_pitch + places[k, 3] + v
+                        a_k = (p * a.shape[1] + places[k, 0] // 4 - first) * a_pitch + places[k, 1]
+                        b_k = (p * b.shape[1] + places[k, 0] // 4 - first) * b_pitch + places[k, 3] + v
                         for group in range(0, shifts, reach):
                             u = min(group, shifts - reach)
                             room_at = ((i * PRODUCTS + p) * shifts + u) * wide
@@ -295,15 +302,24 @@ class Quarters:
 
     def __init__(self, a: Array, b: Array, rows: int, cols: int) -> None:
         lanes, (reach, vectors, groups) = vector.lanes(), _shape(vector.lanes(), rows, cols)
-        shifts, high = -(-rows // 4), a.shape[0] // 4
-        self.a = take("quarters of a", (PRODUCTS, high, a.shape[1]))
-        self.b = take("quarters of b", (PRODUCTS, high + shifts - 1, b.shape[1]))
-        split_chips(a, self.a)
-        short = 4 * self.b.shape[1] + 3 - b.shape[0]
-        split_area(np.pad(b, ((0, short), (0, 0))) if short > 0 else b, self.b)
-        self.shifts = rows, groups, cols
-        self.room = take("products", (_AT_ONCE * PRODUCTS * shifts * vectors * lanes,))
+        self.images, self.shifts = (a, b), -(-rows // 4)
+        self.search = rows, groups, cols
+        self.room = take("products", (_AT_ONCE * PRODUCTS * self.shifts * vectors * lanes,))
         self.sums = _compile(reach, vectors, lanes)
+        self.first = self.last = 0
+        """Quarters of rows that are split."""
+
+    def _split(self, first: int, number: int) -> None:
+        """Split at least a number of rows, of which few are those that the rows before had to be split for as well."""
+        a, b = self.images
+        self.first, self.last = first, min(first + max(number, _SPLIT * self.shifts), a.shape[0] // 4)
+        high = self.last - first
+        self.a = take("quarters of a", (PRODUCTS, high, a.shape[1]))
+        self.b = take("quarters of b", (PRODUCTS, high + self.shifts - 1, b.shape[1]))
+        split_chips(a[4 * first : 4 * self.last], self.a)
+        below = b[4 * first : 4 * (first + self.b.shape[1]) + 3]
+        short = 4 * self.b.shape[1] + 3 - below.shape[0]
+        split_area(np.pad(below, ((0, short), (0, 0))) if short > 0 else below, self.b)
 
     @staticmethod
     def able(heights: Array, widths: Array, rows: int, cols: int) -> bool:
@@ -312,5 +328,9 @@ class Quarters:
         return fit and _shape(vector.lanes(), rows, cols).groups > 0
 
     def __call__(self, places: Array, wanted: Array, height: int, pitch: int, out: Array) -> None:
-        """Write the sums of the blocks; see `kernels.Sums`."""
-        self.sums(self.a, self.b, places, np.flatnonzero(wanted), height, *self.shifts, pitch, self.room, out)
+        """Write the sums of the blocks, all of one row; see `kernels.Sums`. Rows come in their order."""
+        first = int(places[0, 0]) // 4
+        if not self.first <= first <= self.last - height // 4:
+            self._split(first, height // 4)
+        some = np.flatnonzero(wanted)
+        self.sums(self.a, self.b, self.first, places, some, height, *self.search, pitch, self.room, out)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sensetrack.ot.engine import kernels, masked, peaks, surfaces
-from sensetrack.ot.engine.scratch import take
+from sensetrack.ot.engine import framed, kernels, masked, peaks, surfaces
+from sensetrack.ot.engine.scratch import lines, take
 from sensetrack.ot.peak import MARGIN
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     peaks: NDArray[np.float64]
     """(..., `peaks.FIELDS`)"""
     states: NDArray[np.uint8]
-    patches: NDArray[np.float64]
+    patches: NDArray[np.float32]
     """(..., `peaks.SIDE`, `peaks.LANES`): the surface around each peak."""
 
 
@@ -64,20 +64,25 @@ class Rows:
         self.has_partial = bool(work.partial.any())
         self.rows, self.cols = (2 * (search + extra) + 1 for search in work.task.search)
         self.pitch = self.cols + 1
-        down, across, posts, line = work.down, work.across, work.wanted.shape, self.rows * self.pitch
-        number, blocks = masked.PLANES if self.has_partial else 1, across.edges.size - 1
+        down, across, posts, line = work.down, work.across, work.wanted.shape, lines(self.rows * self.pitch)
+        self.with_partial = list(np.asarray(work.partial.any(axis=1)))
+        """(posts down): whether there are such posts."""
         self.has_holes = self.has_partial and work.frame is None
-        self.ring = take("ring", (number if self.has_holes else 1, blocks, down.number, line))
+        number, blocks = masked.PLANES if self.has_holes else 1, across.edges.size - 1
+        self.ring = take("ring", (number, blocks, down.number, line))
         """Sums of the last rows of blocks, as many as a chip has."""
-        self.columns = take("columns", (across.number, line))
+        self.columns = take("columns", (across.number + 1, line))
         self.surfaces = take("surfaces", (number, posts[1], line))
         searched = (2 * work.task.search[0] + 1) * (2 * work.task.search[1] + 2)
         summits = take("summits", (searched,))
-        self.spare = take("highest", (searched + 2,)), summits, summits.view(np.int32), take("inner", (searched,))
+        columns, inner = take("highest", (searched + 2 * peaks.BESIDE,)), take("inner", (searched,))
+        self.spare = columns, summits, summits.view(np.int32), inner
         self.wanted, self.clean = work.wanted.view(np.uint8), work.clean.view(np.uint8)
         self.needs = _Needs(work, work.wanted)
+        self.needed = list(self.needs.any)
         if self.has_partial:
             self.partial, self.torn = work.partial.view(np.uint8), work.torn.view(np.uint8)
+            self.room = framed.room(work.task.chip, self.cols)
         if self.has_holes:
             self.needs_partial, self.needs_torn = _Needs(work, work.partial), _Needs(work, work.torn)
             self.constant = work.constant(extra)
@@ -86,8 +91,8 @@ class Rows:
         self.places[:, 4] = across.sizes
         self.starts = np.arange(blocks) * down.number * line
         self.none = np.zeros(posts[1], np.uint8)
-        self.top = np.repeat(down.edges[down.first][:, None] + MARGIN - extra, posts[1], axis=1)
-        self.left = across.edges[across.first] + MARGIN - extra
+        self.row, self.col = np.repeat(down.edges[down.first][:, None], posts[1], axis=1), across.edges[across.first]
+        self.top, self.left = self.row + MARGIN - extra, self.col + MARGIN - extra
         width = int(across.sizes.max())
         self.heights = down.sizes.tolist()
         self.sums = {
@@ -97,9 +102,9 @@ class Rows:
 
     def add(self, b: int) -> None:
         """Sum the blocks of row b that lie under wanted posts."""
-        if not self.needs.any[b]:
+        if not self.needed[b]:
             return
-        start, line, slots = self.work.down.edges[b], self.rows * self.pitch, self.work.down.number
+        start, line, slots = self.work.down.edges[b], self.ring.shape[-1], self.work.down.number
         self.places[:, 0], self.places[:, 2] = start, start + MARGIN - self.extra
         np.add(self.starts, b % slots * line, out=self.places[:, 5])
         self._correlate(masked.CROSS, self.needs.blocks[b], b)
@@ -132,29 +137,26 @@ class Rows:
         """Make the surfaces of row i of the posts, and find their peaks."""
         work, out = self.work, self.surfaces[masked.CROSS]
         self._make(masked.CROSS, i, self.wanted[i], self.clean[i])
-        if self.has_partial and self.partial[i].any():
-            self._make_masked(i)
-            place = work.total, work.scale, self.top[i], self.left, self.rows, self.cols, self.pitch
-            masked.normalise(self.surfaces, self.partial[i], self.torn[i], work.count, *place, work.least)
+        if self.with_partial[i]:
+            self._normalise_partial(i)
         rows, cols = self.rows - 2 * self.extra, self.cols - 2 * self.extra
         found = self.found.peaks[i], self.found.states[i], self.found.patches[i]
         peaks.locate(out, self.wanted[i], work.within[i], rows, cols, self.extra, *self.spare, *found)
 
-    def _make_masked(self, i: int) -> None:
-        """Make the other sums that chips need of which pixels or partners are missing."""
-        work = self.work
+    def _normalise_partial(self, i: int) -> None:
+        """Turn the sums of chips of which pixels or partners are missing into correlations."""
+        work, shape = self.work, (self.rows, self.cols, self.pitch)
         if work.frame is not None:
-            rows, cols = work.frame
-            masked.frame_sums(
-                *work.running_a, self.partial[i], work.down.edges[work.down.first[i]],
-                work.across.edges[work.across.first], MARGIN - self.extra,
-                np.array([rows.start, rows.stop, cols.start, cols.stop]), *work.task.chip,
-                self.rows, self.cols, self.pitch, self.surfaces,
+            framed.normalise(
+                self.surfaces[0], self.partial[i], work.a, self.row[i], self.col, self.top[i], self.left, work.corners,
+                *work.task.chip, work.total, work.scale, *shape, work.least, *self.room,
             )  # fmt: skip
             return
         last = masked.SQUARE_B if self.torn[i].any() else masked.SQUARE_A
         for plane in range(masked.SUM_A, last + 1):
             self._make(plane, i, self.partial[i] if plane <= masked.SQUARE_A else self.torn[i], self.none)
+        place = work.total, work.scale, self.top[i], self.left
+        masked.normalise(self.surfaces, self.partial[i], self.torn[i], work.count, *place, *shape, work.least)
 
     def _make(self, plane: int, i: int, wanted: NDArray[np.uint8], clean: NDArray[np.uint8]) -> None:
         work = self.work
@@ -179,11 +181,12 @@ def _correlate(work: Work, found: Found, extra: int) -> bool:
     """Go through the rows of a panel; False where it was given up because too many peaks lie far out."""
     rows, down = Rows(work, found, extra), work.down
     done = {int(first) + down.number - 1: i for i, first in enumerate(down.first)}
+    wanted = list(np.asarray(work.wanted.any(axis=1)))
     seen, far = 0, 0
     for b in range(down.edges.size - 1):
         rows.add(b)
         i = done.get(b)
-        if i is None or not work.wanted[i].any():
+        if i is None or not wanted[i]:
             continue
         rows.finish(i)
         if extra == 0 and seen < _SAMPLE:

@@ -20,6 +20,8 @@ class _Store(threading.local):
 _STORE = _Store()
 _SLACK = 64
 """Numbers after the end that vectors may read, but not use."""
+LINE = 64
+"""Bytes of a line of the cache: arrays start with one, as vectors that straddle two take twice as long."""
 
 
 def take(name: str, shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
@@ -27,8 +29,14 @@ def take(name: str, shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[A
     size = prod(shape)
     kept = _STORE.arrays.get(name)
     if kept is None or kept.size < size + _SLACK or kept.dtype != kind:
-        kept = _STORE.arrays[name] = np.zeros(size + _SLACK, kind)
+        room = np.zeros(size + _SLACK + LINE // np.dtype(kind).itemsize, kind)
+        kept = _STORE.arrays[name] = room[-room.ctypes.data % LINE // room.itemsize :]
     return kept[:size].reshape(shape)
+
+
+def lines(size: int) -> int:
+    """Return the numbers (float32) of the lines of the cache that `size` of them need."""
+    return -(-size * 4 // LINE) * LINE // 4
 
 
 def held() -> int:

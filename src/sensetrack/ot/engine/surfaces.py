@@ -7,8 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 
 from sensetrack.ot.correlation import FLAT
+from sensetrack.ot.engine import vector
 from sensetrack.ot.engine.compiling import compiled, compiled_loose
 from sensetrack.ot.engine.peaks import MISSING
 
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+
+_VECTOR = 16
+"""Numbers that are worked on together."""
 
 
 @compiled
@@ -51,9 +58,38 @@ def _sum_lines(lines: Array, total: Array) -> None:
         c += 1
 
 
+@vector.emitted
+def _correlations(
+    _context: Any, sums: Any, at: Any, total: Any, scale: Any, place: Any, out: Any, level: Any, factor: Any
+) -> Any:
+    """Turn `_VECTOR` sums of products into correlations: compilers do not see that there are always so many."""
+    signature = types.void(sums, at, total, scale, place, out, level, factor)
+    kind = ir.VectorType(ir.FloatType(), _VECTOR)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums, at, total, scale, place, out, level, factor = args
+        source, under, spread, result = (
+            vector.Plane(context, builder, signature.args[i], array, None, None)
+            for i, array in ((0, sums), (2, total), (3, scale), (5, out))
+        )
+        one, none, nothing = (ir.Constant(kind, [value] * _VECTOR) for value in (1.0, 0.0, float(MISSING)))
+        strength, below = spread.load(place, kind), under.load(place, kind)
+        level, factor = (vector.spread(builder, value, kind) for value in (level, factor))
+        mean = builder.fmul(level, below, flags=("contract",))
+        value = builder.fsub(source.load(at, kind), mean, flags=("contract",))
+        value = builder.fmul(value, builder.fmul(factor, strength))
+        for limit, side in ((one, "<"), (builder.fneg(one), ">")):
+            value = builder.select(builder.fcmp_ordered(side, value, limit), value, limit)
+        known = builder.fcmp_ordered(">", strength, none)
+        result.store(builder.select(known, value, nothing), at)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
 @compiled_loose
 def _normalise(
-    surface: Array,
+    sums: Array,
     level: Any,
     factor: Any,
     total: Array,
@@ -63,16 +99,25 @@ def _normalise(
     rows: int,
     cols: int,
     pitch: int,
+    out: Array,
 ) -> None:
+    """Turn the sums of products of a chip into its surface; `out` is other memory."""
+    tables, across = (total.reshape(-1), scale.reshape(-1)), total.shape[1]
     for u in range(rows):
-        line = surface[u * pitch : u * pitch + cols]
-        under, spread = total[top + u, left : left + cols], scale[top + u, left : left + cols]
-        for v in range(cols):
-            value = (line[v] - level * under[v]) * (factor * spread[v])
+        line, place, start = u * pitch, (top + u) * across + left, 0
+        under, spread = tables[0][place : place + cols], tables[1][place : place + cols]
+        while start < cols:
+            v = min(start, cols - _VECTOR)  # the last ones overlap those before
+            if v >= 0:
+                _correlations(sums, line + v, tables[0], tables[1], place + v, out, level, factor)
+                start += _VECTOR
+                continue
+            value = (sums[line + start] - level * under[start]) * (factor * spread[start])
             value = min(max(value, np.float32(-1)), np.float32(1))
-            line[v] = value if spread[v] > 0 else MISSING
-        for v in range(u * pitch + cols, (u + 1) * pitch):
-            surface[v] = MISSING
+            out[line + start] = value if spread[start] > 0 else MISSING
+            start += 1
+        for v in range(line + cols, line + pitch):
+            out[v] = MISSING
 
 
 @compiled
@@ -98,8 +143,8 @@ def make(
     Parameters
     ----------
     ring : ndarray of float32
-        (blocks across, blocks of a chip down, rows * pitch): sums of products, row by row and with `pitch` numbers
-        from one row to the next.
+        (blocks across, blocks of a chip down, rows * pitch or more): sums of products, row by row and with `pitch`
+        numbers from one row to the next.
     first : ndarray of int64
         (chips): first block across of each.
     wanted, clean : ndarray of uint8
@@ -113,20 +158,23 @@ def make(
     rows, cols, pitch : int
         Shape of a surface, and the distance between its rows.
     columns : ndarray of float32
-        (blocks of a chip across, rows * pitch), for sums down the blocks: those under one chip stay in the cache.
+        (blocks of a chip across + 1, as many), for sums down the blocks: those under one chip stay in the cache.
     out : ndarray of float32
-        (chips, rows * pitch), written.
+        (chips, as many), written.
     """
-    number, done = columns.shape[0], 0
+    number, done = columns.shape[0] - 1, 0
+    sums = columns[number]
     for i in range(wanted.size):
         if not wanted[i]:
             continue
         for c in range(max(done, first[i]), first[i] + number):
             _sum_lines(ring[c], columns[c % number])
         done = first[i] + number
-        _sum_lines(columns, out[i])
-        if clean[i]:
-            _normalise(out[i], mean[i], inverse[i], total, scale, top[i], left[i], rows, cols, pitch)
+        if not clean[i]:
+            _sum_lines(columns[:number], out[i])
+            continue
+        _sum_lines(columns[:number], sums)
+        _normalise(sums, mean[i], inverse[i], total, scale, top[i], left[i], rows, cols, pitch, out[i])
 
 
 @compiled
@@ -141,10 +189,12 @@ def normalise(
     rows: int,
     cols: int,
     pitch: int,
+    room: Array,
 ) -> None:
     """Turn sums of products into correlations, in place: `make` for chips whose sums are there already."""
     for i in range(surfaces.shape[0]):
-        _normalise(surfaces[i], mean[i], inverse[i], total, scale, top[i], left[i], rows, cols, pitch)
+        room[:] = surfaces[i]
+        _normalise(room, mean[i], inverse[i], total, scale, top[i], left[i], rows, cols, pitch, surfaces[i])
 
 
 @compiled_loose
@@ -167,7 +217,9 @@ def _judge(sums: Array, squares: Array, width: int, share: Array, total: Array, 
 
 
 @compiled
-def tabulate(area: Array, height: int, width: int, count: Array, total: Array, scale: Array, lines: Array) -> None:
+def tabulate(
+    area: Array, height: int, width: int, rows: Array, count: Array, total: Array, scale: Array, lines: Array
+) -> None:
     """Sum of the pixels under a chip, and 1 / root of their summed square deviation (0: flat), at every place.
 
     In double precision: the sum of squares is mostly what is taken off it.
@@ -178,8 +230,9 @@ def tabulate(area: Array, height: int, width: int, count: Array, total: Array, s
         (rows, cols) or more columns, 0 where missing.
     height, width : int
         Size of a chip.
-    count : ndarray of float32
-        (rows - height + 1, cols - width + 1) or one row for all: pixels under a chip, at least 1.
+    rows, count : ndarray of float32
+        (rows - height + 1), and (rows - height + 1, cols - width + 1) or one row for all: their product is the number
+        of pixels under a chip, at least 1.
     total, scale : ndarray of float32
         (rows - height + 1, cols - width + 1), written.
     lines : ndarray of float64
@@ -202,9 +255,10 @@ def tabulate(area: Array, height: int, width: int, count: Array, total: Array, s
             two += square[x]
             sums[x + 1] = one
             squares[x + 1] = two
-        if y < count.shape[0]:
+        if y < count.shape[0] or rows[y] != rows[y - 1]:
+            number = count[min(y, count.shape[0] - 1)]
             for x in range(total.shape[1]):
-                share[x] = 1 / np.float64(count[y, x])
+                share[x] = 1 / np.float64(rows[y] * number[x])
         _judge(sums, squares, width, share, total[y], scale[y])
 
 

@@ -35,7 +35,7 @@ def correlate(task: Task, kernel: str, subpixel: Subpixel) -> TileMatch:
         for part in _parts(chips, box):
             here, shape = (part.box.rows, part.box.cols), (*part.wanted.shape, peaks.SIDE, peaks.LANES)
             # Columns beyond the 13 of a patch are never written: they stay zero.
-            found = rows.Found(table[here], outcome[here], take("patches", shape, np.float64))
+            found = rows.Found(table[here], outcome[here], take("patches", shape))
             _measure(Work(task, kernel, chips, part), found, subpixel)
     height, noise, second = (table[..., field] for field in (peaks.HEIGHT, peaks.NOISE, peaks.SECOND))
     snr = height / np.maximum(noise, _FLOOR)
@@ -61,11 +61,11 @@ def _measure(work: Work, found: rows.Found, subpixel: Subpixel) -> None:
 
 
 def _relocate(
-    patches: NDArray[np.float64], states: NDArray[np.uint8], subpixel: Subpixel, fields: NDArray[np.float64]
+    patches: NDArray[np.float32], states: NDArray[np.uint8], subpixel: Subpixel, fields: NDArray[np.float64]
 ) -> None:
     """Find the tops of patches by another method than the sinc's."""
     at = np.flatnonzero(states == peaks.FOUND)
-    patch = patches[at, :, : peaks.SIDE]
+    patch = patches[at, :, : peaks.SIDE].astype(float)
     row, col, score, curvature = locate(np.where(patch == peaks.MISSING, np.nan, patch), subpixel)
     fields[at, peaks.ROW], fields[at, peaks.COL] = fields[at, peaks.AT_ROW] + row, fields[at, peaks.AT_COL] + col
     fields[at, peaks.SCORE] = score

@@ -152,6 +152,20 @@ class Outer:
                 for register, partner in zip(self.registers[u], partners, strict=True):
                     add_product(builder, register, pixel, partner)
 
+    def rows(self, height: int) -> None:
+        """Emit what all rows of the secondary give to a block of few rows, a pixel of each of them at a time."""
+        builder, reach = self.builder, len(self.registers)
+        chip_rows = [self.chip.row(index(y)) for y in range(height)]
+        area_rows = [self.area.row(index(r)) for r in range(height + reach - 1)]
+        with loop(builder, self.width) as x:
+            pixels = [spread(builder, self.chip.load(builder.add(row, x)), self.kind) for row in chip_rows]
+            for r, row in enumerate(area_rows):
+                at = builder.add(row, x)
+                for n in range(self.number):
+                    partner = self.area.load(builder.add(at, index(n * self.lanes)), self.kind)
+                    for u in range(max(0, r - height + 1), min(r, reach - 1) + 1):
+                        add_product(builder, self.registers[u][n], pixels[r - u], partner)
+
     def put(self, sums: Plane, more: Any) -> None:
         """Emit that the sums are stored, added to what is there where `more` is not 0."""
         for u, registers in enumerate(self.registers):
