@@ -16,3 +16,20 @@ def test_processes_write_files_of_their_own():
     assert len(first) == 2
     assert all(name.endswith(".1.nbc") for name in first + second)
     assert not set(first) & set(second)
+
+LOADED = """
+import numpy as np
+from sensetrack.ot.algorithms import NCC
+from sensetrack.ot.engine import framed, near, peaks
+from sensetrack.workflow.ahead import rehearse
+near.load()
+functions = framed.settled, framed.normalise, peaks.locate, peaks.refine
+before = [len(function.signatures) for function in functions]
+rehearse(NCC())
+print(before, [len(function.signatures) for function in functions])
+"""
+
+
+def test_what_is_loaded_ahead_is_what_matching_calls():
+    run = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
+    assert run.stdout.split("] ")[0] + "]" == run.stdout.strip().split("] ")[1] == "[1, 1, 1, 1]", run.stdout

@@ -8,7 +8,7 @@ import pytest
 
 from sensetrack.external.own import beside
 
-CORE = "sensetrack.ot.engine.peaks", "load"
+CORE = "sensetrack.ot.engine.near", "load"
 
 
 def children():

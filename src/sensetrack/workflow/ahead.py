@@ -69,7 +69,7 @@ def _second(algorithm: NCC) -> AbstractContextManager[object]:
         return nullcontext()
     from sensetrack.ot.engine import peaks
 
-    return nullcontext() if peaks.loaded() else beside("sensetrack.ot.engine.peaks", "load")
+    return nullcontext() if peaks.loaded() else beside("sensetrack.ot.engine.near", "load")
 
 
 def _play(algorithm: NCC) -> None:

@@ -285,3 +285,14 @@ def settled(
                     patches[k, u, v] = min(max((cross - mean * area[0, u, v]) / math.sqrt(power * power_b), -1.0), 1.0)
                 else:
                     enough[k] = 0
+
+
+def load() -> None:
+    """Load or compile what borders need, by calls with no chip at all."""
+    chip, cols = (1, 1), 1
+    image, at, byte = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.zeros(0, np.uint8)
+    places, rooms = (at, at, at, at, np.zeros(4, np.int64), *chip), room(chip, cols)
+    kept, some = np.zeros((0, 4), np.int64), np.zeros((4, 0), np.uint8)
+    lines, area = np.zeros((0, 4, 1), np.float32), np.zeros((2, 1, 1))
+    settled(image, image, *places, image, image, 1.0, kept, lines, 1, some, lines, byte, *rooms, area)
+    normalise(image, byte, image, *places, image, image, 1, 1, 1, 1.0, *rooms)

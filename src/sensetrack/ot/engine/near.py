@@ -263,3 +263,9 @@ def _write(spots: _Spots, surface: Array, enough: Array, found: Found) -> None:
     # Height, noise and second peak stay those of the masked surface: they are compared with each other.
     for field in (peaks.ROW, peaks.COL, peaks.SCORE, peaks.BY_ROW, peaks.BY_COL, peaks.MIXED):
         found.peaks[(*spots.posts, field)] = new[:, field]
+
+
+def load() -> None:
+    """Load or compile what comes last and takes longest, peaks and borders, without anything to match."""
+    peaks.load()
+    framed.load()
