@@ -35,9 +35,21 @@ def compiled(function: F) -> F:
     Functions whose names begin with an underscore can only be called by other compiled functions. NaN and infinity
     keep their meaning; sums are taken in the order in which they are written.
     """
+    return _compiled(function)
+
+
+def compiled_loose(function: F) -> F:
+    """Compile a function whose sums may be taken in any order, which is what makes them vectors.
+
+    Only for functions that meet no NaN and no infinity: the compiler may take it that there are none.
+    """
+    return _compiled(function, fastmath={"contract", "reassoc", "nsz", "nnan", "ninf", "arcp"})
+
+
+def _compiled(function: F, **more: Any) -> F:
     if not WORKS:
         return function
-    options: dict[str, Any] = {
+    options: dict[str, Any] = more | {
         "nogil": True,
         "boundscheck": False,
         "error_model": "numpy",
