@@ -40,6 +40,7 @@ def prepare(
     aoi: Annotated[
         str | None,
         Parameter(
+            allow_leading_hyphen=True,
             help="Polygons (file or file|layer); what is written covers their bounds. Sentinel-1 and SNAP: also "
             "well-known text or west,south,east,north; native: also a mask."
         ),
@@ -100,6 +101,17 @@ def prepare(
     ] = None,
     layers: Annotated[
         str | None, Parameter(group=NATIVE, help="More bands: incidence,local_incidence,mask,height, or some of them.")
+    ] = None,
+    features: Annotated[
+        str | None,
+        Parameter(
+            group=NATIVE,
+            help="More bands of Sentinel-1: ratio,difference of two polarisations, and texture: variation,contrast,"
+            "correlation,deviation, or some of them.",
+        ),
+    ] = None,
+    texture_window: Annotated[
+        str | None, Parameter(group=NATIVE, help="Odd rows and columns texture is measured in, px. [default: 9,9]")
     ] = None,
     orbits: Annotated[
         str | None, Parameter(group=NATIVE, help="Orbit file (EOF), or a folder of them. [default: annotated orbit]")
@@ -167,6 +179,7 @@ def prepare(
         radar = {
             "chain": graph, "crs": crs, "looks": looks, "dem": dem, "vertical": vertical, "orbits": orbits,
             "quantity": quantity, "scale": scale, "speckle": speckle, "method": method, "layers": layers,
+            "features": features, "texture_window": texture_window,
         }  # fmt: skip
         done = []
         for product in products:
@@ -182,7 +195,7 @@ def prepare(
         return 0
     _only(
         engine, "native", quantity=quantity, scale=scale, speckle=speckle, method=method, layers=layers, orbits=orbits,
-        vertical=vertical,
+        vertical=vertical, features=features, texture_window=texture_window,
     )  # fmt: skip
     from sensetrack.cli.snap import prepare_with_snap
 

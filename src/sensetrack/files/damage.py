@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -36,8 +37,9 @@ def require_complete(dataset: Any, path: Path, size: int | None = None) -> None:
         raise InputError(f"is truncated or damaged (ends after {size} bytes)", path=path, advice="download it again")
     if dataset.driver != "GTiff":
         return
-    for (row, col), _ in dataset.block_windows(1):
-        place = _place(dataset, 1, row, col)
+    height, width = dataset.block_shapes[0]
+    for row, col in itertools.product(range(-(-dataset.height // height)), range(-(-dataset.width // width))):
+        place = place_of(dataset, 1, row, col)
         if place is not None and sum(place) > size:
             raise InputError(
                 f"is truncated (its {size} bytes end before block {row}, {col})",
@@ -46,7 +48,7 @@ def require_complete(dataset: Any, path: Path, size: int | None = None) -> None:
             )
 
 
-def _place(dataset: Any, band: int, row: int, col: int) -> tuple[int, int] | None:
+def place_of(dataset: Any, band: int, row: int, col: int) -> tuple[int, int] | None:
     """Offset and size of a block in a GeoTIFF, bytes; None where it was never written."""
     offset, size = (dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE"))
     if offset is None or size is None or not int(size):
@@ -89,7 +91,7 @@ class BlockSums:
             return
         blocks = [(int(row) + top, int(col) + left) for row, col in new]
         with self.lock:
-            places = [_place(self.dataset, plane + 1, *block) for block in blocks]
+            places = [place_of(self.dataset, plane + 1, *block) for block in blocks]
         limit = height * width * _WIDEST * (self.dataset.count if bands == 1 else 1)
         try:
             with self.path.open("rb") as file:

@@ -7,15 +7,17 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from sensetrack.errors import ConfigError, InputError
 from sensetrack.files.geoid import Geoid, geoid
+from sensetrack.files.nodes import STRAIGHT, at_nodes, nodes, on_map, spread, window_at
 from sensetrack.files.raster import FILL_VALUES, choose_band, open_raster
 from sensetrack.files.warp import pixels_of
 from sensetrack.grid import Grid, as_crs, crs_name, same_crs
-from sensetrack.sar.heights import HeightField, Level, bilinear
+from sensetrack.sar.heights import HeightField, Level
 
 if TYPE_CHECKING:
     import os
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sensetrack.files.raster import RasterFile
+    from sensetrack.files.warp import ToPixels
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +40,10 @@ _SMALL = 8
 """Rows and columns of the largest void that is closed from its rim."""
 _PLAUSIBLE = (-12_000.0, 9_500.0)
 """Metres; what lies beyond is no height of the ground."""
+_FILL = tuple(value for value in FILL_VALUES if _PLAUSIBLE[0] < value < _PLAUSIBLE[1])
+"""Values that would be heights, but stand for missing ones."""
 _SMOOTH = 2000.0
 """Metres within which the geoid is straight to a millimetre or two."""
-_STRAIGHT = 300.0
-"""Metres within which the coordinates of one map are straight in those of another to a few millimetres."""
 _LARGEST = 1 << 24
 """Heights that are read at a time for single places."""
 _METRES = 6_378_137.0
@@ -55,6 +58,8 @@ _PRODUCTS = (
     ),
 )
 """Names of files, what their heights are above, and whose heights these are."""
+_TAKEN = "are taken to be above {} (vertical=... says otherwise)"
+"""How a note on what was assumed ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,8 @@ class Dem:
     notes: tuple[str, ...]
     """What was assumed of the file: for records."""
     _said: set[str] = field(default_factory=set, repr=False)
+    _ways: WeakKeyDictionary[Grid, ToPixels] = field(default_factory=WeakKeyDictionary, repr=False)
+    """From maps to pixels of the file."""
 
     @cached_property
     def posting(self) -> float:
@@ -113,7 +120,9 @@ class Dem:
         values = self.file.read(self.band, *wide)
         heights = values.astype(np.float64)
         with np.errstate(invalid="ignore"):
-            missing = ~((heights > _PLAUSIBLE[0]) & (heights < _PLAUSIBLE[1])) | np.isin(values, FILL_VALUES)
+            missing = ~((heights > _PLAUSIBLE[0]) & (heights < _PLAUSIBLE[1]))
+        for fill in _FILL:
+            missing |= values == fill
         if self.file.nodata is not None:
             missing |= values == self.file.nodata
         mask = self.file.read_mask(*wide)
@@ -131,11 +140,11 @@ class Dem:
     def _undulation(self, rows: slice, cols: slice) -> NDArray[np.float64]:
         """Height of the geoid at the pixels of a window, m."""
         step = int(np.clip(_SMOOTH / self.posting, 1, 64))
-        row, col = np.meshgrid(_nodes(rows, step), _nodes(cols, step), indexing="ij")
+        row, col = np.meshgrid(nodes(rows, step), nodes(cols, step), indexing="ij")
         lon, lat = self._to_lonlat(*self.grid.xy(row, col))
         shape = rows.stop - rows.start, cols.stop - cols.start
         model = geoid("egm96") if self.geoid is None else self.geoid
-        return _spread(model.undulation(lon, lat), step, shape)
+        return spread(model.undulation(lon, lat), step, shape)
 
     @cached_property
     def _to_lonlat(self) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -176,7 +185,7 @@ class Dem:
         turn = 360 * round((np.degrees(0.5 * (west + east)) - middle) / 360)
         x = np.degrees(np.array([west, east])) - turn
         y = np.degrees(np.array([south, north]))
-        rows, cols = _window((y - t.f) / t.e - 0.5, shape[0]), _window((x - t.c) / t.a - 0.5, shape[1])
+        rows, cols = window_at((y - t.f) / t.e - 0.5, shape[0]), window_at((x - t.c) / t.a - 0.5, shape[1])
         lon, lat = np.radians(t.c + t.a / 2 + turn), np.radians(t.f + t.e / 2)
         d_lon, d_lat = np.radians(t.a), np.radians(t.e)
         if rows is None or cols is None:
@@ -188,17 +197,26 @@ class Dem:
         d_lon = d_lat / max(np.cos(max(abs(south), abs(north))), 0.01)
         north, west = north + d_lat, west - d_lon
         shape = int(np.ceil((north - south) / d_lat)) + 2, int(np.ceil((east - west) / d_lon)) + 2
-        step = int(np.clip(_STRAIGHT / self.posting, 1, 32))
-        lat = north - d_lat * _nodes(slice(0, shape[0]), step)[:, None]
-        lon = west + d_lon * _nodes(slice(0, shape[1]), step)
+        step = int(np.clip(STRAIGHT / self.posting, 1, 32))
+        lat = north - d_lat * nodes(slice(0, shape[0]), step)[:, None]
+        lon = west + d_lon * nodes(slice(0, shape[1]), step)
         lon, lat = np.broadcast_arrays(np.degrees(lon), np.degrees(np.clip(lat, -np.pi / 2, np.pi / 2)))
-        row, col = (_spread(part, step, shape) - 0.5 for part in self._to_pixels(lon, lat))
-        rows, cols = _window(row, self.grid.shape[0]), _window(col, self.grid.shape[1])
-        if rows is None or cols is None:
-            heights = np.full((2, 2), np.nan)
-        else:
-            heights = bilinear(self.read(rows, cols), row - rows.start, col - cols.start)
+        row, col = (np.asarray(part) - 0.5 for part in self._to_pixels(lon, lat))
+        heights = at_nodes(self.read, self.grid.shape, (row, col), step, shape)
         return HeightField(heights.astype(np.float32), west, north, d_lon, -d_lat)
+
+    def on_map(self, grid: Grid, rows: slice, cols: slice) -> NDArray[np.float64] | None:
+        """Return heights above the ellipsoid, m, at the pixels of a window of a map, which may reach beyond it.
+
+        Bilinear between those of the file, NaN where unknown. None where the file is on parallels and meridians:
+        `field` has its own heights then.
+        """
+        if self._plain:
+            return None
+        way = self._ways.get(grid)
+        if way is None:
+            way = self._ways.setdefault(grid, pixels_of(self.grid, grid.crs))
+        return on_map(self.read, self.grid.shape, way, grid, (rows, cols))
 
     @cached_property
     def _to_pixels(self) -> Any:
@@ -229,7 +247,12 @@ def flat_dem(height: float) -> Level:
 
 
 def open_dem(
-    path: str | os.PathLike[str], vertical: Vertical | None = None, *, band: int = 1, voids: Voids = "mask"
+    path: str | os.PathLike[str],
+    vertical: Vertical | None = None,
+    *,
+    band: int = 1,
+    voids: Voids = "mask",
+    guess: bool = True,
 ) -> Dem:
     """Open an elevation model: a local GeoTIFF in any CRS, heights in metres.
 
@@ -243,11 +266,14 @@ def open_dem(
         From 1.
     voids : {"mask", "sea"}
         What larger areas without heights are: unknown, or the sea.
+    guess : bool
+        Whether heights of which nothing says what they are above are taken to be above EGM96, with a warning.
 
     Raises
     ------
     InputError
-        No GeoTIFF, no georeference, complex numbers, heights above something else.
+        No GeoTIFF, no georeference, complex numbers, heights above something else, or, without a guess, above what is
+        not known.
     ConfigError
         No such vertical reference or treatment of voids.
     """
@@ -264,7 +290,12 @@ def open_dem(
     flat, above = _split(file)
     notes: tuple[str, ...] = ()
     if vertical is None:
-        vertical, note = above if above is not None else _guess(file)
+        known = above if above is not None else _known(file)
+        if known is None and not guess:
+            where = f"{file.dtype} in {crs_name(file.grid.crs)}"
+            message = f"must say what its heights ({where}) are above, which neither its CRS nor its name does"
+            raise InputError(message, path=path, advice="give vertical: ellipsoid, egm96 or egm2008")
+        vertical, note = _assumed(file) if known is None else known
         notes = (note,) if note else ()
     for note in notes:
         log.warning("%s: %s", file.path, note)
@@ -295,18 +326,22 @@ def _split(file: RasterFile) -> tuple[pyproj.CRS, tuple[Vertical, str] | None]:
     return flat, ("egm96", f"heights above {upright.name} are taken to be above EGM96 (vertical=... says otherwise)")
 
 
-def _guess(file: RasterFile) -> tuple[Vertical, str]:
-    """Say what heights are above, from the name of the product, or from its pixels."""
-    end = "are taken to be above {} (vertical=... says otherwise)"
+def _known(file: RasterFile) -> tuple[Vertical, str] | None:
+    """Say what heights are above, from the name of the product, or from its pixels; None where these say nothing."""
     for pattern, vertical, whose in _PRODUCTS:
         if re.search(pattern, file.path.name.lower()):
-            return vertical, f"its heights, as those of {whose} by its name, {end.format(vertical)}"  # type: ignore[return-value]
+            return vertical, f"its heights, as those of {whose} by its name, {_TAKEN.format(vertical)}"  # type: ignore[return-value]
     seconds = abs(file.grid.transform.e) * 3600
     degrees = file.grid.crs is not None and file.grid.crs.is_geographic
     if degrees and file.dtype == "int16" and min(abs(seconds - 1), abs(seconds - 3)) < 0.01:
-        return "egm96", f"its heights, whole metres at {seconds:.0f} arc second as in SRTM, {end.format('egm96')}"
+        return "egm96", f"its heights, whole metres at {seconds:.0f} arc second as in SRTM, {_TAKEN.format('egm96')}"
+    return None
+
+
+def _assumed(file: RasterFile) -> tuple[Vertical, str]:
+    """Take heights of which nothing is known to be above EGM96."""
     where = f"{file.dtype} in {crs_name(file.grid.crs)}"
-    return "egm96", f"it does not say what its heights ({where}) are above; they {end.format('egm96')}"
+    return "egm96", f"it does not say what its heights ({where}) are above; they {_TAKEN.format('egm96')}"
 
 
 def close_voids(heights: NDArray[np.float64], largest: int = _SMALL) -> NDArray[np.float64]:
@@ -341,29 +376,3 @@ def _membrane(heights: NDArray[np.float64], void: NDArray[np.bool_]) -> NDArray[
         balance[np.flatnonzero(within), other[within]] = -1
         known[~within] += heights[rows + down, cols + right][~within]
     return np.asarray(np.linalg.solve(balance, known))
-
-
-def _window(places: NDArray[np.float64], size: int) -> slice | None:
-    """Return the pixels that decide values at places in pixel centres, two at least; None where there are none."""
-    if np.isnan(places).all():
-        return None
-    low, high = np.nanmin(places), np.nanmax(places)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return None
-    start, stop = max(int(np.floor(low)) - 1, 0), min(int(np.ceil(high)) + 2, size)
-    return slice(start, stop) if stop - start >= 2 else None
-
-
-def _nodes(window: slice, step: int) -> NDArray[np.float64]:
-    """Return every `step`-th place from the first of a window to beyond its last."""
-    count = max(-(-(window.stop - 1 - window.start) // step), 1) + 1
-    return np.asarray(window.start + step * np.arange(count, dtype=np.float64))
-
-
-def _spread(nodes: NDArray[np.float64], step: int, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Interpolate values at nodes, `step` apart, linearly for every pixel."""
-    i, j = np.arange(shape[0]) // step, np.arange(shape[1]) // step
-    u, v = (np.arange(shape[0]) - i * step) / step, (np.arange(shape[1]) - j * step) / step
-    across = nodes[:, j] + v * (nodes[:, np.minimum(j + 1, nodes.shape[1] - 1)] - nodes[:, j])
-    below = across[np.minimum(i + 1, nodes.shape[0] - 1)]
-    return np.asarray(across[i] + u[:, None] * (below - across[i]))

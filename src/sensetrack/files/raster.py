@@ -22,6 +22,7 @@ from sensetrack.files.bands import Band, grey_bands
 from sensetrack.files.damage import BlockSums, require_complete
 from sensetrack.files.decoded import Blocks
 from sensetrack.files.safe import RASTERS, driver_of, identify, sidecars
+from sensetrack.files.strips import Strips
 from sensetrack.grid import Grid
 from sensetrack.ot.bands import LUMINANCE
 
@@ -44,7 +45,7 @@ _ACQUIRED_TAGS = ("ACQUIRED", "ACQUISITION_DATETIME", "time_coverage_start")
 _ENV = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": 32}
 """Neither read sidecar files (they could silently contradict the header) nor write any beside an input; MB of cache."""
 _STRIPS = _ENV | {"GDAL_CACHEMAX": 256}
-"""For strips as wide as the image: room for all that a row of tiles needs, or each tile would decode them again."""
+"""For compressed strips as wide as the image: room for what a row of tiles needs, or each would decode it again."""
 
 
 @contextmanager
@@ -82,6 +83,8 @@ class RasterFile:
     """Checksums of the compressed blocks; None where they have none."""
     blocks: Blocks | None = field(repr=False, default=None)
     """Blocks that stay decoded; None where decoding is quick."""
+    strips: Strips | None = field(repr=False, default=None)
+    """Lines that lie in the file as they are; None where it is of another kind."""
     memory: Any = field(repr=False, default=None)
     """What keeps the content of a file that was read from an archive."""
 
@@ -105,6 +108,10 @@ class RasterFile:
             self.sums.require(band, rows, cols)
         if self.blocks is not None:
             return self.blocks.read(band, rows, cols)
+        if self.strips is not None and band == 1:
+            found = self.strips.read(rows, cols)
+            if found is not None:
+                return found
         return _window(
             self.dataset, self.lock, self.path, rows, cols, lambda window: self.dataset.read(band, window=window)
         )
@@ -133,7 +140,7 @@ def _window(  # noqa: PLR0917
     dataset: Any, lock: threading.Lock, path: Path, rows: slice, cols: slice, read: Callable[[Window], Any]
 ) -> NDArray[Any]:
     """Read a window of a dataset whose lock is given."""
-    strips = dataset.block_shapes[0][1] >= dataset.width
+    strips = dataset.block_shapes[0][1] >= dataset.width and dataset.compression is not None
     window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
     try:
         # Not `quiet_gdal`: filters of warnings are shared by all threads, and this runs in many.
@@ -220,6 +227,7 @@ def described(dataset: Any, path: Path, driver: str, memory: Any = None) -> Rast
         lock,
         None if memory is not None else BlockSums.of(dataset, path, lock),
         blocks,
+        None if memory is not None else Strips.of(dataset, path, lock),
         memory,
     )
 

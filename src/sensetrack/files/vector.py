@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
-from scipy import ndimage
 
 from sensetrack.errors import InputError, NoOverlapError, OutputError
 from sensetrack.files.places import in_one_piece, pixels_on, shapes_on
@@ -80,6 +79,8 @@ def area_at_posts(
     ndarray
         Shape of the field, 0..1.
     """
+    from scipy import ndimage  # large, and for this only
+
     kind = identify(os.fspath(path).partition("|")[0], RASTERS | VECTORS)[1]
     # The area is drawn on cells an eighth of a chip wide: fine enough for shares, small enough for any scene.
     cell = max(1, support[0] // 8), max(1, support[1] // 8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +51,8 @@ class Resampled:
         self.shape = (int(shape[0]), int(shape[1]))
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.float32]:
+        from scipy import ndimage  # large
+
         rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
         row, col = self._coordinates(rows, cols)
         ratio = np.array([_finest(row), _finest(col)])  # source px per px of the grid
@@ -80,6 +81,8 @@ class Resampled:
 
     def _coordinates(self, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[Any]]:
         """(row, col) of the source, in pixel centres, for every pixel of a window."""
+        from scipy import ndimage
+
         nodes = np.meshgrid(_nodes(rows), _nodes(cols), indexing="ij")
         at = np.meshgrid(
             (np.arange(rows.start, rows.stop) - rows.start) / _NODE,

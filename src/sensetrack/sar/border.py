@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from sensetrack.errors import ConfigError, InputError
 from sensetrack.sar.calibration import intensity
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from sensetrack.sar.noise import NoiseLut
 
     Ints = NDArray[np.int64]
+    Limits = tuple[Ints, Ints, Ints, Ints]
     Read = Callable[[slice, slice], NDArray[Any]]
     """Says for a window which pixels were measured."""
 
-_STRIP = 512
-"""Pixels that are read at once from an edge inwards."""
+_FIRST, _STRIP = 64, 512
+"""Pixels that are read at once from an edge inwards: at first, as most images begin there, and from there on."""
 _BLOCK = 1024
 """Lines that are read at once."""
 _REACH = 4
@@ -58,9 +59,14 @@ class Border:
 
     def measured(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
         """Tell which pixels of a window lie inside, (rows, cols), True = measured."""
-        line, sample = np.arange(rows.start, rows.stop)[:, None], np.arange(cols.start, cols.stop)
-        inside = (sample >= self.first_sample[rows, None]) & (sample < self.stop_sample[rows, None])
-        return np.asarray(inside & (line >= self.first_line[cols]) & (line < self.stop_line[cols]))
+        return _inside(rows, cols, self._limits(rows, cols))
+
+    def whole_inside(self, rows: slice, cols: slice) -> bool:
+        """Whether all of a window was measured."""
+        return _all_inside(rows, cols, self._limits(rows, cols))
+
+    def _limits(self, rows: slice, cols: slice) -> Limits:
+        return self.first_sample[rows], self.stop_sample[rows], self.first_line[cols], self.stop_line[cols]
 
 
 def find_border(source: Source, noise: NoiseLut | None = None, *, factor: float = 2.0, depth: int = 1000) -> Border:
@@ -83,35 +89,69 @@ def find_border(source: Source, noise: NoiseLut | None = None, *, factor: float 
     depth : int
         Pixels from each edge within which noise counts as border.
     """
-    shape = require_plane("a measurement", source)
-    if not factor >= 0 or depth < 0:
-        raise ConfigError(f"factor and depth must be at least 0, instead got {factor}, {depth}")
+    return LateBorder(source, noise, factor=factor, depth=depth).whole()
 
-    def not_zero(rows: slice, cols: slice) -> NDArray[np.bool_]:
-        return np.asarray(intensity(source[rows, cols]) > 0)  # False for NaN
 
-    found = _from_all_sides(not_zero, shape, limit=None)
-    if noise is None or not noise.known:
-        return found
+class LateBorder:
+    """The border of an image, each part of which is looked for when it is first asked for; see `find_border`.
 
-    def above_noise(rows: slice, cols: slice) -> NDArray[np.bool_]:
-        wide = slice(max(cols.start - _REACH, 0), min(cols.stop + _REACH, shape[1]))
-        power = intensity(source[rows, wide]).astype(np.float64)
-        power -= factor * noise.window(rows, wide)
-        inside = found.measured(rows, wide)
+    What is measured in a window depends on the lines and samples through it only: a map of a part of an image needs
+    no more than those.
+
+    Parameters
+    ----------
+    source, noise, factor, depth
+        As for `find_border`.
+    """
+
+    def __init__(
+        self, source: Source, noise: NoiseLut | None = None, *, factor: float = 2.0, depth: int = 1000
+    ) -> None:
+        self.shape = require_plane("a measurement", source)
+        if not factor >= 0 or depth < 0:
+            raise ConfigError(f"factor and depth must be at least 0, instead got {factor}, {depth}")
+        self._source, self._noise, self._factor = source, noise, factor
+        self._lock = threading.RLock()
+        self._outer = _Sides(self._not_zero, self.shape, None)
+        self._inner = None if noise is None or not noise.known else _Sides(self._above_noise, self.shape, depth)
+
+    def whole(self) -> Border:
+        """Look for all of it."""
+        return Border(*self._limits(slice(0, self.shape[0]), slice(0, self.shape[1])))
+
+    def measured(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        """Tell which pixels of a window lie inside, (rows, cols), True = measured."""
+        return _inside(rows, cols, self._limits(rows, cols))
+
+    def whole_inside(self, rows: slice, cols: slice) -> bool:
+        """Whether all of a window was measured."""
+        return _all_inside(rows, cols, self._limits(rows, cols))
+
+    def _limits(self, rows: slice, cols: slice) -> Limits:
+        """Return what `Border` has, of the lines and the samples of a window."""
+        with self._lock:
+            found = self._outer.limits(rows, cols)
+            if self._inner is None:
+                return found
+            inner = self._inner.limits(rows, cols)
+        # A mean is more than noise as soon as it reaches into the image.
+        first = inner[0] + np.where(inner[0] > found[0], _REACH, 0)
+        stop = inner[1] - np.where(inner[1] < found[1], _REACH, 0)
+        ends = np.maximum(found[2], inner[2]), np.minimum(found[3], inner[3])
+        return np.maximum(found[0], first), np.minimum(found[1], stop), *ends
+
+    def _not_zero(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        numbers = np.asarray(self._source[rows, cols])
+        return np.asarray(np.abs(numbers) > 0)  # False for NaN
+
+    def _above_noise(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        wide = slice(max(cols.start - _REACH, 0), min(cols.stop + _REACH, self.shape[1]))
+        power = intensity(self._source[rows, wide]).astype(np.float64)
+        if self._noise is not None:
+            power -= self._factor * self._noise.window(rows, wide)
+        inside = _inside(rows, wide, self._outer.limits(rows, wide))
         smooth = _mean_along_line(np.where(inside, power, 0), inside)
         return np.asarray(smooth[:, cols.start - wide.start :][:, : cols.stop - cols.start] > 0)
-
-    inner = _from_all_sides(above_noise, shape, limit=depth)
-    # A mean is more than noise as soon as it reaches into the image.
-    first = inner.first_sample + np.where(inner.first_sample > found.first_sample, _REACH, 0)
-    stop = inner.stop_sample - np.where(inner.stop_sample < found.stop_sample, _REACH, 0)
-    return Border(
-        np.maximum(found.first_sample, first),
-        np.minimum(found.stop_sample, stop),
-        np.maximum(found.first_line, inner.first_line),
-        np.minimum(found.stop_line, inner.stop_line),
-    )
 
 
 class Trimmed(Lazy):
@@ -121,10 +161,10 @@ class Trimmed(Lazy):
     ----------
     source : Source
         (rows, cols) digital numbers.
-    border : Border
+    border : Border or LateBorder
     """
 
-    def __init__(self, source: Source, border: Border) -> None:
+    def __init__(self, source: Source, border: Border | LateBorder) -> None:
         self.shape = require_plane("a measurement", source)
         if border.shape != self.shape:
             raise InputError(f"a border must be that of the image {self.shape}, instead got one of {border.shape}")
@@ -133,55 +173,111 @@ class Trimmed(Lazy):
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Read a window."""
-        values = np.array(self._source[rows, cols], self.dtype)
+        values: NDArray[Any] = np.asarray(self._source[rows, cols], self.dtype)
+        if values.base is not None:  # perhaps of the source itself
+            values = values.copy()
+        if self._border.whole_inside(rows, cols):
+            return values
         missing = np.nan if self.dtype.kind == "f" else complex(np.nan, np.nan)
         values[~self._border.measured(rows, cols)] = missing
         return values
 
 
-def _from_all_sides(read: Read, shape: tuple[int, int], limit: int | None) -> Border:
-    lines, samples = shape
+class _Sides:
+    """Where the first run of measured pixels begins, seen from each of four sides; found block by block.
 
-    def from_right(rows: slice, cols: slice) -> NDArray[np.bool_]:
-        return read(rows, _mirrored(cols, samples))[:, ::-1]
+    Parameters
+    ----------
+    read : callable
+        Says for a window which pixels were measured.
+    shape : (int, int)
+        Lines, samples.
+    limit : int, optional
+        Pixels from the sides within which it is looked for.
+    """
 
-    def from_top(rows: slice, cols: slice) -> NDArray[np.bool_]:
-        return read(cols, rows).T
+    def __init__(self, read: Read, shape: tuple[int, int], limit: int | None) -> None:
+        lines, samples = self.shape = shape
 
-    def from_bottom(rows: slice, cols: slice) -> NDArray[np.bool_]:
-        return read(_mirrored(cols, lines), rows)[::-1].T
+        def from_right(rows: slice, cols: slice) -> NDArray[np.bool_]:
+            return read(rows, _mirrored(cols, samples))[:, ::-1]
 
-    return Border(
-        _first_measured(read, lines, samples, limit),
-        samples - _first_measured(from_right, lines, samples, limit),
-        _first_measured(from_top, samples, lines, limit),
-        lines - _first_measured(from_bottom, samples, lines, limit),
-    )
+        def from_top(rows: slice, cols: slice) -> NDArray[np.bool_]:
+            return read(cols, rows).T
+
+        def from_bottom(rows: slice, cols: slice) -> NDArray[np.bool_]:
+            return read(_mirrored(cols, lines), rows)[::-1].T
+
+        sides = ((read, shape), (from_right, shape), (from_top, shape[::-1]), (from_bottom, shape[::-1]))
+        self._sides = [_Side(way, size, limit) for way, size in sides]
+
+    def limits(self, rows: slice, cols: slice) -> Limits:
+        """Return what `Border` has, of the lines and the samples of a window."""
+        left, right, top, bottom = self._sides
+        lines, samples = self.shape
+        return left.first(rows), samples - right.first(rows), top.first(cols), lines - bottom.first(cols)
 
 
-def _first_measured(read: Read, lines: int, samples: int, limit: int | None) -> Ints:
-    """Return for each line where its first run of measured pixels begins.
+class _Side:
+    """The same, seen from one side: for each line (or sample) how far away the measurement begins."""
+
+    def __init__(self, read: Read, shape: tuple[int, int], limit: int | None) -> None:
+        self._read, self._shape, self._limit = read, shape, limit
+        self._found: dict[int, Ints] = {}
+
+    def first(self, part: slice) -> Ints:
+        """Return it for some lines."""
+        blocks = range(part.start // _BLOCK, -(-part.stop // _BLOCK))
+        for block in blocks:
+            if block not in self._found:
+                rows = slice(block * _BLOCK, min((block + 1) * _BLOCK, self._shape[0]))
+                self._found[block] = _first_measured(self._read, rows, self._shape[1], self._limit)
+        known = [self._found[block] for block in blocks]
+        if not known:
+            return np.empty(0, np.int64)
+        start = part.start - blocks[0] * _BLOCK
+        return np.concatenate(known)[start : start + part.stop - part.start]
+
+
+def _first_measured(read: Read, rows: slice, samples: int, limit: int | None) -> Ints:
+    """Return for some lines where their first run of measured pixels begins.
 
     Where none does: all samples, or 0 if only those before `limit` were looked at.
     """
     run, end = min(_RUN, samples), samples if limit is None else min(limit, samples)
-    first = np.full(lines, samples if limit is None else 0, np.int64)
-    for top in range(0, lines, _BLOCK):
-        rows = slice(top, min(top + _BLOCK, lines))
-        waiting = np.ones(rows.stop - rows.start, bool)
-        for left in range(0, end, _STRIP):
-            # Runs that begin in this strip, and reach into the next one.
-            good = read(rows, slice(left, min(left + _STRIP + run - 1, samples)))
-            if good.shape[1] < run:
-                break
-            begins: NDArray[np.bool_] = np.lib.stride_tricks.sliding_window_view(good, run, axis=1)[:, : end - left]
-            begins = np.asarray(np.all(begins, axis=2))
-            here = waiting & np.any(begins, axis=1)
-            first[rows][here] = left + begins.argmax(axis=1)[here]
-            waiting &= ~here
-            if not waiting.any():
-                break
+    first = np.full(rows.stop - rows.start, samples if limit is None else 0, np.int64)
+    waiting = np.arange(rows.start, rows.stop)
+    left, strip = 0, _FIRST
+    while left < end and waiting.size:
+        # Runs that begin in this strip, and reach into the next one. Few lines wait for long: along a slanted edge.
+        near = slice(int(waiting[0]), int(waiting[-1]) + 1)
+        good = read(near, slice(left, min(left + strip + run - 1, samples)))
+        if good.shape[1] < run:
+            break
+        begins = good[:, : good.shape[1] - run + 1].copy()
+        for k in range(1, run):
+            begins &= good[:, k : good.shape[1] - run + 1 + k]
+        begins = begins[waiting - near.start, : end - left]
+        here = np.any(begins, axis=1)
+        first[waiting[here] - rows.start] = left + begins.argmax(axis=1)[here]
+        waiting = waiting[~here]
+        left, strip = left + strip, _STRIP
     return first
+
+
+def _inside(rows: slice, cols: slice, limits: Limits) -> NDArray[np.bool_]:
+    """Tell which pixels of a window lie within limits."""
+    line, sample = np.arange(rows.start, rows.stop)[:, None], np.arange(cols.start, cols.stop)
+    first_sample, stop_sample, first_line, stop_line = limits
+    inside = (sample >= first_sample[:, None]) & (sample < stop_sample[:, None])
+    return np.asarray(inside & (line >= first_line) & (line < stop_line))
+
+
+def _all_inside(rows: slice, cols: slice, limits: Limits) -> bool:
+    """Whether all pixels of a window lie within limits."""
+    first_sample, stop_sample, first_line, stop_line = limits
+    across = first_sample.max(initial=0) <= cols.start and stop_sample.min(initial=cols.stop) >= cols.stop
+    return bool(across and first_line.max(initial=0) <= rows.start and stop_line.min(initial=rows.stop) >= rows.stop)
 
 
 def _mirrored(part: slice, size: int) -> slice:
@@ -190,7 +286,14 @@ def _mirrored(part: slice, size: int) -> slice:
 
 def _mean_along_line(values: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean of each pixel and its neighbours to both sides, of those that are inside; NaN without any."""
-    kernel = np.ones(2 * _REACH + 1)
-    total = ndimage.correlate1d(values, kernel, axis=1, mode="constant")
-    count = ndimage.correlate1d(inside.astype(np.float64), kernel, axis=1, mode="constant")
+    total, count = _sum_along_line(values), _sum_along_line(inside.astype(np.float64))
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _sum_along_line(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of each pixel and its neighbours to both sides; what lies beyond the ends counts nothing."""
+    wide = np.pad(values, ((0, 0), (_REACH, _REACH)))
+    total = wide[:, : values.shape[1]].copy()
+    for k in range(1, 2 * _REACH + 1):
+        total += wide[:, k : k + values.shape[1]]
+    return total

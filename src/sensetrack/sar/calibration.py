@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from sensetrack.errors import ConfigError, MetadataError
+from sensetrack.sar.compiling import WORKS, compiled
 from sensetrack.sar.lazy import Lazy, require_plane
 from sensetrack.sar.lut import Lut, require_nodes
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sensetrack.sar.noise import NoiseLut
 
     Floats = NDArray[np.float64]
+    Places = NDArray[np.int64]
     Singles = NDArray[np.float32]
 
 Quantity = Literal["sigma0", "beta0", "gamma0"]
@@ -108,13 +110,87 @@ class Calibrated(Lazy):
 
     def read(self, rows: slice, cols: slice) -> Singles:
         """Compute a window."""
-        power = intensity(self._source[rows, cols])
+        numbers = np.asarray(self._source[rows, cols])
+        if WORKS and self._table is not None:
+            return self._at_once(numbers, rows, cols)
+        power = intensity(numbers)
         if self._noise is not None:
             power = np.subtract(power, self._noise.window(rows, cols), dtype=np.float32, casting="unsafe")
         if self._table is None:
             return power
         amplitude = self._table.window(rows, cols)
         return np.divide(power, amplitude * amplitude, dtype=np.float32, casting="unsafe")
+
+    def _at_once(self, numbers: NDArray[Any], rows: slice, cols: slice) -> Singles:
+        """Do the same line by line, compiled: no table is as large as the window."""
+        assert self._table is not None
+        if np.iscomplexobj(numbers):
+            numbers, squared = intensity(numbers), True
+        else:
+            numbers, squared = np.ascontiguousarray(numbers, np.float32), False
+        out = np.empty(numbers.shape, np.float32)
+        thermal, parts, factors = _NOTHING, np.empty((0, 4), np.int64), np.empty((0, len(out)))
+        if self._noise is not None:
+            thermal = self._noise.table.lines_of(rows, cols)
+            found = self._noise.factors(rows, cols)
+            parts = np.array([(r.start, r.stop, c.start, c.stop) for (r, c), _ in found], np.int64).reshape(-1, 4)
+            factors = np.ones((len(found), len(out)))
+            for row, ((where, _), factor) in zip(factors, found, strict=True):
+                row[where] = factor
+        calibrate(numbers, squared, *self._table.lines_of(rows, cols), *thermal, parts, factors, out)
+        return out
+
+
+_NOTHING = np.empty((0, 0)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+"""What there is of no table."""
+
+
+@compiled
+def calibrate(  # noqa: PLR0917
+    numbers: Singles, squared: bool, across: Floats, before: Places, after: Places, weight: Floats,  # noqa: FBT001
+    thermal: Floats, noise_before: Places, noise_after: Places, noise_weight: Floats,
+    parts: Places, factors: Floats, out: Singles,
+) -> None:  # fmt: skip
+    """Take noise off the power of digital numbers and divide by the square of an amplitude.
+
+    Parameters
+    ----------
+    numbers : (rows, cols) float32
+    squared : bool
+        Whether they are powers already.
+    across, before, after, weight
+        Amplitudes, as from `Lut.lines_of`.
+    thermal, noise_before, noise_after, noise_weight
+        Noise, likewise; of no lines where none is taken off.
+    parts, factors : (n, 4) int64, (n, rows) float64
+        Parts of the window in which noise has a factor, from row, to row, from column, to column; that of each row.
+    out : (rows, cols) float32
+        Written.
+    """
+    rows, cols = numbers.shape
+    noise, amplitude = np.zeros(cols), np.empty(cols)
+    for i in range(rows):
+        u = weight[i]
+        first, second = across[before[i]], across[after[i]]
+        for j in range(cols):
+            amplitude[j] = first[j] * (1 - u) + second[j] * u
+        if thermal.shape[0]:
+            u = noise_weight[i]
+            first, second = thermal[noise_before[i]], thermal[noise_after[i]]
+            for j in range(cols):
+                noise[j] = first[j] * (1 - u) + second[j] * u
+            for n in range(len(parts)):
+                if parts[n, 0] <= i < parts[n, 1]:
+                    factor = factors[n, i]
+                    for j in range(parts[n, 2], parts[n, 3]):
+                        noise[j] *= factor
+        if squared:
+            for j in range(cols):
+                out[i, j] = (numbers[i, j] - np.float32(noise[j])) / np.float32(amplitude[j] * amplitude[j])
+        else:
+            for j in range(cols):
+                power = numbers[i, j] * numbers[i, j]
+                out[i, j] = (power - np.float32(noise[j])) / np.float32(amplitude[j] * amplitude[j])
 
 
 def intensity(numbers: NDArray[Any]) -> Singles:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Measure = Literal["variation", "contrast", "correlation", "deviation"]
 """What a texture is called."""
 MEASURES: tuple[str, ...] = get_args(Measure)
+UNITS = {"variation": "1", "contrast": "dB2", "correlation": "1", "deviation": "dB"}
+"""Of the measures."""
 
 
 def ratio(first: NDArray[Any], second: NDArray[Any]) -> Singles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from sensetrack.sar.compiling import WORKS, compiled
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from sensetrack.grid import Grid
 
 EDGE = 1e-6
 """Share of a pixel by which a place may lie outside: what rounding of an angle makes of the edge itself."""
@@ -77,6 +79,14 @@ class Surface(Protocol):
         """Return heights that cover a range of longitudes and latitudes, radians; `east` may exceed pi."""
 
 
+@runtime_checkable
+class MappedSurface(Surface, Protocol):
+    """A surface that can be asked for heights at the pixels of a map without a detour."""
+
+    def on_map(self, grid: Grid, rows: slice, cols: slice, /) -> NDArray[np.float64] | None:
+        """Return heights, m, of a window, NaN where unknown; None where `field` is the better way."""
+
+
 @dataclass(frozen=True, eq=False)
 class Level:
     """A surface of one height above the ellipsoid, m: what is taken where there is no elevation model."""
@@ -136,3 +146,76 @@ def between_all(values: NDArray[Any], row: NDArray[Any], col: NDArray[Any], out:
     """Do what `bilinear` does for flat arrays."""
     for n in range(row.size):
         out[n] = between(values, row[n], col[n])
+
+
+def bilinear_at_nodes(
+    values: NDArray[Any],
+    row: NDArray[np.float64],
+    col: NDArray[np.float64],
+    step: int,
+    shape: tuple[int, int],
+    *,
+    strict: bool = True,
+) -> NDArray[np.float64]:
+    """Interpolate an array at places that are known at nodes, and straight between them; compiled only.
+
+    Parameters
+    ----------
+    values : ndarray
+        (rows, cols)
+    row, col : ndarray of float64
+        (node rows, node columns); the places of every `step`-th pixel, from the first to beyond the last.
+    step : int
+        Pixels between nodes.
+    shape : (int, int)
+        Of the result.
+    strict : bool
+        As `bilinear`, all four pixels around a place must be known; else those of weight 0 need not be, and nothing is
+        known beyond the centres of the outermost pixels.
+
+    Returns
+    -------
+    ndarray of float64
+        NaN where unknown.
+    """
+    out = np.empty(shape)
+    between_nodes(values, np.ascontiguousarray(row), np.ascontiguousarray(col), step, strict, out)
+    return out
+
+
+@compiled
+def between_nodes(  # noqa: PLR0917
+    values: NDArray[Any], row: NDArray[Any], col: NDArray[Any], step: int, strict: bool, out: NDArray[Any]  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Do what `bilinear_at_nodes` does."""
+    height, width = values.shape
+    edge = EDGE if strict else 0.0
+    low, right_most = height - 1.0, width - 1.0
+    last_row, last_col = height - 1 - strict, width - 1 - strict
+    for i in range(out.shape[0]):
+        up = i // step
+        f = (i - up * step) / step
+        down = min(up + 1, row.shape[0] - 1)
+        for cell in range((out.shape[1] + step - 1) // step):
+            right = min(cell + 1, row.shape[1] - 1)
+            y0 = row[up, cell] * (1 - f) + row[down, cell] * f
+            x0 = col[up, cell] * (1 - f) + col[down, cell] * f
+            dy = (row[up, right] * (1 - f) + row[down, right] * f - y0) / step
+            dx = (col[up, right] * (1 - f) + col[down, right] * f - x0) / step
+            first, stop = cell * step, min((cell + 1) * step, out.shape[1])
+            y1, x1 = y0 + (stop - 1 - first) * dy, x0 + (stop - 1 - first) * dx
+            # Places of a cell lie on a straight line: where both ends are inside, all are.
+            safe = y0 >= 0 and y1 >= 0 and x0 >= 0 and x1 >= 0
+            safe = safe and y0 <= low and y1 <= low and x0 <= right_most and x1 <= right_most
+            for j in range(first, stop):
+                y, x = y0 + (j - first) * dy, x0 + (j - first) * dx
+                if not safe:
+                    if not (-edge <= y <= low + edge and -edge <= x <= right_most + edge):
+                        out[i, j] = np.nan
+                        continue
+                    y, x = min(max(y, 0.0), low), min(max(x, 0.0), right_most)
+                r, c = min(int(y), last_row), min(int(x), last_col)
+                u, v = y - r, x - c
+                below, beside = r + (strict or u > 1e-9), c + (strict or v > 1e-9)
+                top = values[r, c] * (1 - v) + values[r, beside] * v
+                out[i, j] = top * (1 - u) + (values[below, c] * (1 - v) + values[below, beside] * v) * u

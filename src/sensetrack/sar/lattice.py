@@ -7,7 +7,7 @@ millimetres; only height needs the detail of every pixel, and enters as a parabo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Method = Literal["nearest", "bilinear", "cubic"]
 
+METHODS: tuple[str, ...] = get_args(Method)
+"""Their numbers are those of `fill_kernel`."""
 HALO = {"nearest": 0, "bilinear": 1, "cubic": 2}
 """Pixels around a place that its value is made of."""
 _LEAST = 10.0
@@ -71,10 +73,13 @@ class Parabolas:
 
 def height_interval(height: NDArray[Any]) -> tuple[float, float]:
     """Return middle and half width, m, of an interval that holds all heights that are not NaN."""
-    known = height[np.isfinite(height)]
-    if not known.size:
+    if WORKS:
+        low, high = extremes(np.ravel(np.asarray(height, np.float64)))
+    else:
+        known = height[np.isfinite(height)]
+        low, high = float(np.min(known, initial=np.inf)), float(np.max(known, initial=-np.inf))
+    if low > high:
         return 0.0, _LEAST
-    low, high = float(known.min()), float(known.max())
     return (low + high) / 2, max((high - low) / 2, _LEAST)
 
 
@@ -84,6 +89,7 @@ def spread_kernel(  # noqa: PLR0917
 ) -> None:
     """Evaluate parabolas for every pixel; see `Parabolas`."""
     rows, cols = height.shape
+    per_node, per_half = 1 / node, 1 / half
     for i in range(rows):
         up = i // node
         f = (i - up * node) / node
@@ -99,8 +105,8 @@ def spread_kernel(  # noqa: PLR0917
                 dc = coefficients[q, 2, up, right] * (1 - f) + coefficients[q, 2, down, right] * f - c
                 first = cell * node
                 for j in range(first, min(first + node, cols)):
-                    g = (j - first) / node
-                    u = (height[i, j] - middle) / half
+                    g = (j - first) * per_node
+                    u = (height[i, j] - middle) * per_half
                     out[q, i, j] = a + g * da + u * (b + g * db + u * (c + g * dc))
 
 
@@ -162,31 +168,121 @@ def sample(
 @compiled
 def take_kernel(image: NDArray[Any], line: Array, column: Array, cubic: bool, out: NDArray[Any]) -> None:  # noqa: FBT001
     """Interpolate an image at places; see `sample`."""
-    rows, cols = image.shape
     for i in range(line.shape[0]):
         for j in range(line.shape[1]):
-            y, x = line[i, j], column[i, j]
-            if not (y >= 0 and x >= 0 and y <= rows - 1 and x <= cols - 1):
+            out[i, j] = _taken(image, line[i, j], column[i, j], cubic)
+
+
+@compiled
+def _straight(image: NDArray[Any], y: float, x: float) -> float:
+    """Return an image at one place, which lies in it, bilinear."""
+    r, c = int(y), int(x)
+    fy, fx = y - r, x - c
+    # A pixel of weight 0 need not be there.
+    down, right = r + (fy > 1e-9), c + (fx > 1e-9)
+    up = image[r, c] * (1 - fx) + image[r, right] * fx
+    low = image[down, c] * (1 - fx) + image[down, right] * fx
+    return float(up * (1 - fy) + low * fy)
+
+
+@compiled
+def _taken(image: NDArray[Any], y: float, x: float, cubic: bool) -> float:  # noqa: FBT001
+    """Return an image at one place."""
+    rows, cols = image.shape
+    if not (y >= 0 and x >= 0 and y <= rows - 1 and x <= cols - 1):
+        return np.nan
+    r, c = int(y), int(x)
+    if cubic and r >= 1 and c >= 1 and r + 2 < rows and c + 2 < cols:
+        fy, fx = y - r, x - c
+        total = 0.0
+        for k in range(-1, 3):
+            wy = _keys(fy - k)
+            row = 0.0
+            for m in range(-1, 3):
+                row += _keys(fx - m) * image[r + k, c + m]
+            total += wy * row
+        if not np.isnan(total):
+            return total
+    return _straight(image, y, x)
+
+
+class Affine1(NamedTuple):
+    """Where pixels of one image lie in another, along one axis: pixel r is at ``origin + step * r``."""
+
+    origin: float
+    step: float
+
+
+@compiled
+def reach_kernel(  # noqa: PLR0917
+    line: Array, column: Array, down: Affine1, across: Affine1, shape: tuple[int, int], wanted: NDArray[np.bool_]
+) -> tuple[float, float, float, float]:
+    """Narrow `wanted` to the places that lie in an image; return the first and last row and column that they need.
+
+    Parameters
+    ----------
+    line, column : (rows, cols) float64
+        Places in the reference.
+    down, across : Affine1
+        Of lines and columns of the image in the reference.
+    shape : (int, int)
+        Of the image.
+    wanted : (rows, cols) bool
+        Changed.
+    """
+    top, left, bottom, right = np.inf, np.inf, -np.inf, -np.inf
+    per_row, per_column = 1 / down.step, 1 / across.step
+    for i in range(line.shape[0]):
+        for j in range(line.shape[1]):
+            y, x = (line[i, j] - down.origin) * per_row, (column[i, j] - across.origin) * per_column
+            inside = wanted[i, j] and y >= 0 and y <= shape[0] - 1 and x >= 0 and x <= shape[1] - 1
+            wanted[i, j] = inside
+            if inside:
+                top, bottom, left, right = min(top, y), max(bottom, y), min(left, x), max(right, x)
+    return top, bottom, left, right
+
+
+@compiled
+def fill_kernel(  # noqa: PLR0917
+    image: NDArray[Any], corner: tuple[int, int], line: Array, column: Array, down: Affine1, across: Affine1,
+    wanted: NDArray[np.bool_], method: int, out: NDArray[Any],
+) -> None:  # fmt: skip
+    """Write what is in a window of an image to the places where it is wanted.
+
+    Parameters
+    ----------
+    image : (rows, cols) float32
+        A window of the image that begins at `corner`.
+    line, column, down, across, wanted
+        As for `reach_kernel`.
+    method : int
+        0 nearest, 1 bilinear, 2 cubic.
+    out : (rows, cols) float32
+        Written.
+    """
+    top, per_row = down.origin + corner[0] * down.step, 1 / down.step
+    left, per_column = across.origin + corner[1] * across.step, 1 / across.step
+    for i in range(line.shape[0]):
+        for j in range(line.shape[1]):
+            if not wanted[i, j]:
                 continue
-            r, c = int(y), int(x)
-            fy, fx = y - r, x - c
-            # A pixel of weight 0 need not be there.
-            down = r + 1 if fy > 1e-9 else r
-            right = c + 1 if fx > 1e-9 else c
-            if cubic and r >= 1 and c >= 1 and r + 2 < rows and c + 2 < cols:
-                total = 0.0
-                for k in range(-1, 3):
-                    wy = _keys(fy - k)
-                    row = 0.0
-                    for m in range(-1, 3):
-                        row += _keys(fx - m) * image[r + k, c + m]
-                    total += wy * row
-                if not np.isnan(total):
-                    out[i, j] = total
-                    continue
-            up = image[r, c] * (1 - fx) + image[r, right] * fx
-            low = image[down, c] * (1 - fx) + image[down, right] * fx
-            out[i, j] = up * (1 - fy) + low * fy
+            y, x = (line[i, j] - top) * per_row, (column[i, j] - left) * per_column
+            if method == 1:
+                out[i, j] = _straight(image, y, x)
+            elif method == 2:
+                out[i, j] = _taken(image, y, x, True)  # noqa: FBT003
+            else:
+                out[i, j] = _straight(image, np.rint(y), np.rint(x))
+
+
+@compiled
+def extremes(values: Array) -> tuple[float, float]:
+    """Return the least and the greatest of numbers that are finite; infinite the wrong way round where none is."""
+    low, high = np.inf, -np.inf
+    for value in values:
+        if value - value == 0:
+            low, high = min(low, value), max(high, value)
+    return low, high
 
 
 @compiled

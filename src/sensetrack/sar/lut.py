@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
+    Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +67,27 @@ class Lut:
 
     def window(self, rows: slice, cols: slice) -> Floats:
         """Values in a window of the image, (rows, cols) float64; the same for a pixel in whatever window."""
+        across, before, after, weight = self.lines_of(rows, cols)
+        return np.asarray(across[before] * (1 - weight)[:, None] + across[after] * weight[:, None])
+
+    def lines_of(self, rows: slice, cols: slice) -> tuple[Floats, Places, Places, Floats]:
+        """Return what a window is made of: values along some lines, and between which two of them each row lies.
+
+        Returns
+        -------
+        across : (k, cols) float64
+        before, after : (rows,) int64
+            Lines of `across`.
+        weight : (rows,) float64
+            Of the second; of the first it is 1 - `weight`.
+        """
         before, weight = bracket(self.lines, np.arange(rows.start, rows.stop, dtype=np.float64))
         if before.size == 0:
-            return np.empty((0, cols.stop - cols.start))
+            return np.empty((1, cols.stop - cols.start)), before, before, weight
         first, last = int(before.min()), min(int(before.max()) + 2, self.lines.size)
         at = np.arange(cols.start, cols.stop, dtype=np.float64)
         across = np.stack([np.interp(at, self.pixels, row) for row in self.values[first:last]])
-        after = np.minimum(before + 1, self.lines.size - 1) - first
-        return np.asarray(across[before - first] * (1 - weight)[:, None] + across[after] * weight[:, None])
+        return across, before - first, np.minimum(before + 1, self.lines.size - 1) - first, weight
 
 
 def bracket(nodes: Floats, at: Floats) -> tuple[NDArray[np.int64], Floats]:

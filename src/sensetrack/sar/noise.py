@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -103,11 +104,24 @@ class NoiseLut:
 
         A pixel outside all parts that have azimuth vectors gets the noise of the range vectors alone.
         """
-        noise = Lut(self.lines, self.pixels, self.values).window(rows, cols)
+        noise = self.table.window(rows, cols)
+        for part, factor in self.factors(rows, cols):
+            noise[part] *= factor[:, None]
+        return noise
+
+    @cached_property
+    def table(self) -> Lut:
+        """Noise of the range vectors alone."""
+        return Lut(self.lines, self.pixels, self.values)
+
+    def factors(self, rows: slice, cols: slice) -> list[tuple[tuple[slice, slice], Floats]]:
+        """Return the parts of a window of the image that have azimuth vectors, and the factors of their rows."""
+        found = []
         for part in self.azimuth:
             top, bottom = max(rows.start, part.first_line), min(rows.stop, part.last_line + 1)
             left, right = max(cols.start, part.first_sample), min(cols.stop, part.last_sample + 1)
             if top < bottom and left < right:
                 factor = np.interp(np.arange(top, bottom), part.lines, part.values)
-                noise[top - rows.start : bottom - rows.start, left - cols.start : right - cols.start] *= factor[:, None]
-        return noise
+                where = slice(top - rows.start, bottom - rows.start), slice(left - cols.start, right - cols.start)
+                found.append((where, factor))
+        return found

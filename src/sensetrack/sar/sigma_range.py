@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
 
 
 @lru_cache(maxsize=64)
@@ -27,6 +26,7 @@ def sigma_range(looks: float, share: float) -> tuple[float, float, float]:
     low, high, variation
         The mean of the speckle between low and high is 1, its variance `variation`.
     """
+    from scipy import optimize, special  # large, and for one of the filters only
 
     def high(low: float) -> float:
         below = float(special.gammainc(looks, looks * low))

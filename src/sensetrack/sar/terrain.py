@@ -14,9 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from sensetrack.errors import ConfigError
-from sensetrack.sar.geometry import geo2rdr_xyz, to_ecef
-from sensetrack.sar.lattice import HALO, Method, Parabolas, height_interval, node_spacing, nodes_of, sample
+from sensetrack.sar.compiling import WORKS
+from sensetrack.sar.heights import MappedSurface, bilinear_at_nodes
+from sensetrack.sar.lattice import (
+    HALO,
+    METHODS,
+    Affine1,
+    Method,
+    Parabolas,
+    fill_kernel,
+    node_spacing,
+    nodes_of,
+    reach_kernel,
+    sample,
+)
 from sensetrack.sar.layover import layover_shadow
+from sensetrack.sar.terrain_nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +114,7 @@ class MapToRadar:
         margin = self._margin(rows, cols)
         wide = widened((rows, cols), margin)
         height = self.heights(*wide)
-        found = _Nodes.of(self, *wide, height)
+        found = Nodes.of(self.radar, self.node, self._lonlat(*wide), height)
         names = ["line", "sample"]
         names += ["look"] * ("mask" in self.layers) + ["incidence"] * ("incidence" in self.layers)
         names += ["facing", "facing_row", "facing_col"] * ("local_incidence" in self.layers)
@@ -121,13 +134,19 @@ class MapToRadar:
 
     def heights(self, rows: slice, cols: slice) -> NDArray[np.float64]:
         """Return heights above the ellipsoid, m, of a window that may reach beyond the map; NaN: not known."""
+        if isinstance(self.surface, MappedSurface):
+            found = self.surface.on_map(self.grid, rows, cols)
+            if found is not None:
+                return found
         lon, lat = self._lonlat(rows, cols)
         shape = rows.stop - rows.start, cols.stop - cols.start
         known = np.isfinite(lon) & np.isfinite(lat)
         if not known.any():
             return np.full(shape, np.nan)
         field = self.surface.field(*_bounds(lon[known], lat[known]))
-        place = np.stack([(lat - field.lat) / field.d_lat, (lon - field.lon) / field.d_lon])
+        place = (lat - field.lat) / field.d_lat, (lon - field.lon) / field.d_lon
+        if WORKS:
+            return bilinear_at_nodes(field.heights, *place, self.node, shape, strict=False)
         flat = np.stack([place, np.zeros_like(place), np.zeros_like(place)], axis=1)
         row, col = Parabolas(np.ascontiguousarray(flat), self.node, 0.0, 1.0).at(np.zeros(shape))
         return sample(field.heights, row, col).astype(np.float64)
@@ -157,7 +176,7 @@ class MapToRadar:
             return 1, 1
         # Steep looks fold, flat ones hide: height over distance is the cotangent, or the tangent, of 20 to 60 degrees.
         length = min(2.8 * (relief[1] - relief[0]) / self.pixel, far)
-        direction = np.abs(_Nodes.of(self, rows, cols, np.asarray(relief)).away())
+        direction = np.abs(Nodes.of(self.radar, self.node, self._lonlat(rows, cols), np.asarray(relief)).away())
         return tuple(int(np.ceil(length * part)) + 1 for part in direction / np.hypot(*direction))  # type: ignore[return-value]
 
 
@@ -171,111 +190,6 @@ def _bounds(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> tuple[float, 
     """West, south, east, north, radians, with a little room for what lies between nodes."""
     room = 1e-5
     return float(lon.min()) - room, float(lat.min()) - room, float(lon.max()) + room, float(lat.max()) + room
-
-
-@dataclass(frozen=True, eq=False)
-class _Nodes:
-    """What is known at the nodes of a window."""
-
-    radar: RadarGrid
-    node: int
-    middle: float
-    half: float
-    xyz: NDArray[np.float64]
-    """(3 heights, node rows, node columns, 3), m: at the lower end, the middle and the upper end."""
-    time: NDArray[np.float64]
-    """(3, node rows, node columns), s."""
-    distance: NDArray[np.float64]
-    """(3, node rows, node columns), slant range, m."""
-
-    @classmethod
-    def of(cls, of: MapToRadar, rows: slice, cols: slice, height: NDArray[np.float64]) -> _Nodes:
-        middle, half = height_interval(height)
-        lon, lat = of._lonlat(rows, cols)  # noqa: SLF001  a part of it
-        xyz = np.stack([to_ecef(lon, lat, np.full_like(lon, h)) for h in (middle - half, middle, middle + half)])
-        time, distance = geo2rdr_xyz(of.radar, xyz)
-        return cls(of.radar, of.node, middle, half, xyz, time, distance)
-
-    def parabolas(self, names: Sequence[str]) -> Parabolas:
-        values = np.stack([getattr(self, f"_{name}")() for name in names])
-        return Parabolas.through(values, self.node, self.middle, self.half)
-
-    def _line(self) -> NDArray[np.float64]:
-        return self.radar.line(self.time)
-
-    def _sample(self) -> NDArray[np.float64]:
-        return self.radar.sample(self.distance, self.time)
-
-    def _sight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return unit vectors from the satellite to the ground, and places of the satellite, m."""
-        position, _ = self.radar.orbit.state(self.time)
-        sight = self.xyz - position
-        return sight / np.linalg.norm(sight, axis=-1, keepdims=True), np.asarray(position)
-
-    def _up(self) -> NDArray[np.float64]:
-        up = self.xyz[2] - self.xyz[0]
-        return np.asarray(up / np.linalg.norm(up, axis=-1, keepdims=True))
-
-    def _look(self) -> NDArray[np.float64]:
-        sight, position = self._sight()
-        down = -position / np.linalg.norm(position, axis=-1, keepdims=True)
-        return np.arccos(np.clip(_dot(sight, down), -1, 1))
-
-    def _incidence(self) -> NDArray[np.float64]:
-        sight, _ = self._sight()
-        return np.arccos(np.clip(-_dot(sight, self._up()), -1, 1))
-
-    def _tangents(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the steps on the ground, m, of one row and of one column, at every node."""
-        row, col = (np.gradient(self.xyz[1], axis=axis) / self.node for axis in (0, 1))
-        return row, col
-
-    # With the steps b of a row and a of a column and the height h, the ground has the normal
-    # (b + h_b up) x (a + h_a up) up to its sign, and what is seen of it is that against the line of sight.
-    def _facing(self) -> NDArray[np.float64]:
-        row, col = self._tangents()
-        return self._towards(np.cross(row, col))
-
-    def _facing_row(self) -> NDArray[np.float64]:
-        return self._towards(np.cross(self._up(), self._tangents()[1]))
-
-    def _facing_col(self) -> NDArray[np.float64]:
-        return self._towards(np.cross(self._tangents()[0], self._up()))
-
-    def _towards(self, normal: NDArray[np.float64]) -> NDArray[np.float64]:
-        sight, _ = self._sight()
-        row, col = self._tangents()
-        sign = np.sign(_dot(np.cross(row, col), self._up()))
-        return -_dot(sight, normal) * sign
-
-    def local_incidence(self, values: dict[str, NDArray[np.float64]], height: NDArray[np.float64]) -> NDArray[Any]:
-        """Angle between the line of sight and the normal of the ground, radians; above 90 degrees: turned away."""
-        by_row, by_col = np.gradient(height)
-        seen = values["facing"] + by_row * values["facing_row"] + by_col * values["facing_col"]
-        middle = tuple(size // 2 for size in self.xyz.shape[1:3])
-        row, col = (step[middle] for step in self._tangents())
-        up = self._up()[middle]
-        flat, of_row, of_col = np.cross(row, col), np.cross(up, col), np.cross(row, up)
-        square = flat @ flat + 2 * by_row * (flat @ of_row) + 2 * by_col * (flat @ of_col)
-        square = square + by_row**2 * (of_row @ of_row) + by_col**2 * (of_col @ of_col)
-        square += 2 * by_row * by_col * (of_row @ of_col)
-        return np.asarray(np.arccos(np.clip(seen / np.sqrt(square), -1, 1)))
-
-    def away(self) -> tuple[float, float]:
-        """Rows and columns in which range grows while azimuth time stays, in the middle of the window."""
-        line, place = self._line()[1], self._sample()[1]
-        known = [np.nanmedian(part) for part in (*np.gradient(line), *np.gradient(place))]
-        if not np.isfinite(known).all():
-            return 0.0, 1.0
-        line_row, line_col, place_row, place_col = known
-        # Perpendicular to the gradient of time, on the side where range grows.
-        row, col = -line_col, line_row
-        sign = 1.0 if row * place_row + col * place_col > 0 else -1.0
-        return sign * float(row), sign * float(col)
-
-
-def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray((a * b).sum(axis=-1))
 
 
 def to_lonlat(grid: Grid) -> Callable[[Any, Any], tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -352,23 +266,39 @@ class TerrainCorrected:
         self, out: list[NDArray[np.float32]], image: RadarImage, placed: Placed, wanted: NDArray[np.bool_]
     ) -> None:
         """Sample the bands of an image where they are wanted and there."""
-        line = (placed.line - image.line[0]) / image.line[1]
-        column = (placed.sample - image.sample[0]) / image.sample[1]
-        rows, cols = image.shape
-        with np.errstate(invalid="ignore"):
-            wanted = wanted & (line >= 0) & (line <= rows - 1) & (column >= 0) & (column <= cols - 1)
-        if not wanted.any():
+        line, column = np.ascontiguousarray(placed.line), np.ascontiguousarray(placed.sample)
+        down, across = Affine1(*map(float, image.line)), Affine1(*map(float, image.sample))
+        wanted = np.array(wanted)
+        ends = (reach_kernel if WORKS else _reach_plain)(line, column, down, across, image.shape, wanted)
+        if not ends[0] <= ends[1]:
             return
         halo = HALO[self.method]
         window = tuple(
-            slice(max(int(part[wanted].min()) - halo, 0), min(int(np.ceil(part[wanted].max())) + halo + 1, size))
-            for part, size in ((line, rows), (column, cols))
+            slice(max(int(first) - halo, 0), min(int(np.ceil(last)) + halo + 1, size))
+            for first, last, size in zip(ends[::2], ends[1::2], image.shape, strict=True)
         )
-        line = np.where(wanted, line - window[0].start, np.nan)
-        column = column - window[1].start
+        corner = window[0].start, window[1].start
         for band, place in zip(image.bands, out, strict=True):
-            values = sample(np.asarray(band[window]), line, column, self.method)
-            np.copyto(place, values, where=wanted)
+            pixels = np.ascontiguousarray(band[window], np.float32)
+            if WORKS:
+                method = METHODS.index(self.method)
+                fill_kernel(pixels, corner, line, column, down, across, wanted, method, place)
+            else:
+                y, x = (line - down.origin) / down.step - corner[0], (column - across.origin) / across.step - corner[1]
+                np.copyto(place, sample(pixels, y, x, self.method), where=wanted)
+
+
+def _reach_plain(  # noqa: PLR0917
+    line: NDArray[np.float64], column: NDArray[np.float64], down: Affine1, across: Affine1, shape: tuple[int, int],
+    wanted: NDArray[np.bool_],
+) -> tuple[float, float, float, float]:  # fmt: skip
+    """Do what `reach_kernel` does, in NumPy."""
+    y, x = (line - down.origin) / down.step, (column - across.origin) / across.step
+    with np.errstate(invalid="ignore"):
+        wanted &= (y >= 0) & (y <= shape[0] - 1) & (x >= 0) & (x <= shape[1] - 1)
+    if not wanted.any():
+        return np.inf, -np.inf, np.inf, -np.inf
+    return tuple(float(end(part[wanted])) for part in (y, x) for end in (np.min, np.max))  # type: ignore[return-value]
 
 
 def _wanted(image: RadarImage, placed: Placed) -> NDArray[np.bool_]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack.errors import ConfigError, InputError
-from sensetrack.sar.border import Trimmed, find_border
+from sensetrack.sar.border import LateBorder, Trimmed
 from sensetrack.sar.calibration import Calibrated
 from sensetrack.sar.deburst import Deburst
+from sensetrack.sar.features import Texture, Textured
 from sensetrack.sar.lazy import Lazy
 from sensetrack.sar.multilook import Multilooked
 from sensetrack.sar.speckle import Despeckled, SpeckleFilter, equivalent_looks
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sensetrack.sar.border import Border
     from sensetrack.sar.calibration import Quantity
     from sensetrack.sar.radargrid import RadarGrid
     from sensetrack.sentinel.s1 import Sentinel1
@@ -82,6 +82,8 @@ class Radiometry:
     """Azimuth, range."""
     speckle: str | None = None
     """Method of `sensetrack.sar.speckle.SpeckleFilter`."""
+    textures: tuple[Texture, ...] = ()
+    """Measured before the speckle filter, which would leave the texture of its windows."""
 
 
 def chosen_swaths(product: Sentinel1, polarisations: Sequence[str] | None) -> dict[str, list[S1Swath]]:
@@ -114,7 +116,7 @@ def radar_images(
     Parameters
     ----------
     swaths : dict
-        As from `chosen_swaths`; each polarisation is a band.
+        As from `chosen_swaths`; each polarisation is a band, and so is each texture of each after them.
     radiometry : Radiometry
     ipf : str
         Version of the processor; empty where not known.
@@ -125,8 +127,10 @@ def radar_images(
     images = []
     for column, seam in zip(columns, seams, strict=True):
         border = _border(column[0], radiometry, ipf)
-        bands = tuple(backscatter(swath, radiometry, border) for swath in column)
-        images.append(_placed(bands, column[0].radar_grid, reference, radiometry.looks, seam))
+        plain = [unfiltered(swath, radiometry, border) for swath in column]
+        bands = [filtered(source, radiometry) for source in plain]
+        bands += [Textured(source, texture) for texture in radiometry.textures for source in plain]
+        images.append(_placed(tuple(bands), column[0].radar_grid, reference, radiometry.looks, seam))
     return reference, images
 
 
@@ -148,13 +152,13 @@ def _placed(
     )
 
 
-def _border(swath: S1Swath, radiometry: Radiometry, ipf: str) -> Border | None:
-    """Find the border of a detected image; one that is found in one polarisation is taken for all."""
+def _border(swath: S1Swath, radiometry: Radiometry, ipf: str) -> LateBorder | None:
+    """Return the border of a detected image, looked for where it is read; that of one polarisation is taken for all."""
     if not radiometry.border or swath.bursts or np.dtype(swath.measurement.dtype).kind == "c":
         return None
     # Later borders are zero: there, what is no more than noise is dark ground.
     noise = swath.noise if not ipf or _version(ipf) < _ZERO_BORDERS else None
-    return find_border(Numbers(swath), noise)
+    return LateBorder(Numbers(swath), noise)
 
 
 def _version(ipf: str) -> tuple[int, ...]:
@@ -189,8 +193,8 @@ class Strips(Lazy):
         return out
 
 
-def backscatter(swath: S1Swath, radiometry: Radiometry, border: Border | None = None) -> Any:
-    """Return the calibrated, merged, multilooked and filtered intensity of a swath, computed where it is read."""
+def unfiltered(swath: S1Swath, radiometry: Radiometry, border: LateBorder | None = None) -> Any:
+    """Return the calibrated, merged and multilooked intensity of a swath, computed where it is read."""
     noise = swath.noise if radiometry.noise else None
     source: Any = Calibrated(Numbers(swath), swath.calibration, radiometry.quantity, noise)
     if border is not None:
@@ -199,10 +203,14 @@ def backscatter(swath: S1Swath, radiometry: Radiometry, border: Border | None = 
         source = Deburst(source, swath.bursts)
     if radiometry.looks != (1, 1):
         source = Multilooked(source, radiometry.looks)
-    source = Strips(source, radiometry.looks)
-    if radiometry.speckle is not None:
-        source = Filtered(source, radiometry.speckle, math.prod(radiometry.looks))
-    return source
+    return Strips(source, radiometry.looks)
+
+
+def filtered(source: Any, radiometry: Radiometry) -> Any:
+    """Return an intensity without speckle, if that is asked for."""
+    if radiometry.speckle is None:
+        return source
+    return Filtered(source, radiometry.speckle, math.prod(radiometry.looks))
 
 
 class Filtered(Lazy):

@@ -8,9 +8,13 @@ from pydantic import Field, field_validator
 
 from sensetrack.errors import ConfigError
 from sensetrack.ot.parameters import Parameters, PxPair, both
+from sensetrack.sar.features import MEASURES, Texture
 from sensetrack.sar.terrain import LAYERS
 from sensetrack.sentinel.s1_chain import CHAINS
 from sensetrack.snap_gpt.recipes import SARPreprocessing
+
+FEATURES = ("ratio", "difference", *MEASURES)
+"""Cross- over co-polarised, their difference over their sum, and measures of `sensetrack.sar.features.Texture`."""
 
 
 class S1Config(Parameters):
@@ -49,12 +53,19 @@ class S1Config(Parameters):
     method: Literal["nearest", "bilinear", "cubic"] = Field("bilinear", description="how pixels are interpolated")
     layers: tuple[str, ...] = Field((), description="more bands: any of " + ", ".join(LAYERS))
 
-    @field_validator("looks", mode="before")
+    features: tuple[str, ...] = Field((), description="more bands: any of " + ", ".join(FEATURES))
+    texture_window: PxPair = Field(
+        (9, 9),
+        description="odd rows and columns of the window that texture is measured in, of the image after its looks",
+        json_schema_extra={"unit": "px"},
+    )
+
+    @field_validator("looks", "texture_window", mode="before")
     @classmethod
     def _pair(cls, value: Any) -> Any:
         return both(value)
 
-    @field_validator("polarisations", "layers", mode="before")
+    @field_validator("polarisations", "layers", "features", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
@@ -66,6 +77,25 @@ class S1Config(Parameters):
             if name not in LAYERS:
                 raise ConfigError(f"there is no layer {name!r}; there are {', '.join(LAYERS)}")
         return value
+
+    @field_validator("features")
+    @classmethod
+    def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in FEATURES:
+                raise ConfigError(f"there is no feature {name!r}; there are {', '.join(FEATURES)}")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("texture_window")
+    @classmethod
+    def _window(cls, value: tuple[int, int]) -> tuple[int, int]:
+        return Texture.from_dict({"window": value}).window
+
+    @property
+    def textures(self) -> tuple[Texture, ...]:
+        """Those that are asked for."""
+        names = [name for name in self.features if name in MEASURES]
+        return tuple(Texture.from_dict({"measure": name, "window": self.texture_window}) for name in names)
 
     @field_validator("chain")
     @classmethod

@@ -16,6 +16,8 @@ from sensetrack.errors import ConfigError, InputError, NoMatchError, NoOverlapEr
 from sensetrack.files.dem import open_dem
 from sensetrack.files.tiled import write_tiled
 from sensetrack.sar.calibration import to_db
+from sensetrack.sar.features import UNITS as TEXTURE_UNITS
+from sensetrack.sar.features import normalised_difference, ratio
 from sensetrack.sar.geometry import geo2rdr
 from sensetrack.sar.heights import Level
 from sensetrack.sar.terrain import UNITS, Band, MapToRadar, TerrainCorrected, to_lonlat
@@ -115,6 +117,9 @@ def sentinel1_map(
         raise ConfigError(
             f"chain {name} needs two polarisations, instead got {', '.join(swaths)}", path=product.info.path
         )
+    if {"ratio", "difference"} & {*config.features} and len(swaths) < 2:
+        message = f"features of two polarisations need two, instead got {', '.join(swaths)}"
+        raise ConfigError(message, path=product.info.path)
     first = next(iter(swaths.values()))
     radiometry = radiometry_of(chain, config, first)
     if grid is None:
@@ -163,7 +168,7 @@ def radiometry_of(chain: Chain, config: S1Config, swaths: Sequence[S1Swath]) -> 
     if config.speckle is not None:
         speckle = None if config.speckle == "none" else config.speckle
     looks = config.looks or _looks(chain, config, swaths)
-    return Radiometry(config.quantity, looks=(looks[0], looks[1]), speckle=speckle)
+    return Radiometry(config.quantity, looks=(looks[0], looks[1]), speckle=speckle, textures=config.textures)
 
 
 def _looks(chain: Chain, config: S1Config, swaths: Sequence[S1Swath]) -> tuple[int, int]:
@@ -243,7 +248,26 @@ def _bands(terrain: TerrainCorrected, names: list[str], chain: Chain, config: S1
         bands.append((label, "dB" if decibels else "1", Band(terrain, _Take(place, decibels=decibels))))
     if chain.ratio:
         bands.append(("Band3", "dB" if decibels else "1", Band(terrain, _Ratio(1, 0, decibels=decibels))))
+    bands += _features(terrain, names, config)
     return bands + [(layer, UNITS[layer], terrain.layer(layer)) for layer in config.layers]
+
+
+def _features(terrain: TerrainCorrected, names: list[str], config: S1Config) -> list[tuple[str, str, Any]]:
+    """Return bands that tell surfaces apart, in the order in which they are asked for."""
+    bands: list[tuple[str, str, Any]] = []
+    decibels, place = config.scale == "db", len(names)
+    for feature in config.features:
+        if feature == "ratio":
+            label = f"ratio_{names[1]}_{names[0]}" + ("_db" if decibels else "")
+            bands.append((label, "dB" if decibels else "1", Band(terrain, _Ratio(1, 0, decibels=decibels))))
+        elif feature == "difference":
+            label = f"difference_{names[0]}_{names[1]}"
+            bands.append((label, "1", Band(terrain, lambda found, _: normalised_difference(found[0], found[1]))))
+        else:
+            bands += [(f"{feature}_{name}", TEXTURE_UNITS[feature], terrain.band(place + k))
+                      for k, name in enumerate(names)]  # fmt: skip
+            place += len(names)
+    return bands
 
 
 @dataclass(frozen=True)
@@ -266,11 +290,8 @@ class _Ratio:
     decibels: bool
 
     def __call__(self, bands: list[NDArray[np.float32]], _: Any) -> NDArray[np.float32]:
-        above, below = bands[self.above], bands[self.below]
-        with np.errstate(invalid="ignore"):
-            known = (above > 0) & (below > 0)
-        ratio = np.divide(above, below, out=np.full(above.shape, np.nan, np.float32), where=known)
-        return to_db(ratio) if self.decibels else ratio
+        found = ratio(bands[self.above], bands[self.below])
+        return to_db(found) if self.decibels else found
 
 
 def _about(product: Sentinel1, config: S1Config, radiometry: Radiometry) -> dict[str, Any]:
@@ -281,6 +302,8 @@ def _about(product: Sentinel1, config: S1Config, radiometry: Radiometry) -> dict
         "looks": list(radiometry.looks),
         "speckle_filter": radiometry.speckle or "none",
         "interpolation": config.method,
+        **({"features": list(config.features)} if config.features else {}),
+        **({"texture_window": list(config.texture_window)} if config.textures else {}),
         "caution": CAUTION,
     }
 
