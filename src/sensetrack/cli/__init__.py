@@ -21,11 +21,15 @@ COMMANDS = {
     "algorithms": "List the algorithms, or describe one: parameters, defaults, units.",
     "preprocessors": "List the filters that can go before an algorithm, or describe one.",
     "info": "Say what a product is: size, bands, where and when.",
+    "slc": "Measure how the ground moved between two Sentinel-1 SLCs: radar geometry and map.",
     "prepare": "Write products as GeoTIFFs that can be tracked: reflectance or backscatter on a map.",
+    "fetch": "Search and fetch scenes, orbit files and elevation models from the network.",
     "graphs": "List the graphs for SNAP, or describe one: steps, parameters, defaults.",
     "doctor": "Report versions, drivers, other programs, credentials present, cores, space.",
 }
 """Names and one-line helps; the modules behind them are imported only when they are called."""
+PARTS = {"fetch": ("scenes", "orbits", "dem")}
+"""Commands that are several."""
 _MODULES = {"preprocessors": "algorithms"}
 """Where a command is that does not live in a module of its name."""
 

@@ -39,7 +39,8 @@ def output_folder(
     folder : path-like
         Made where it does not exist.
     names : iterable of str
-        The files that may be written; an error names the first of them that is in the way.
+        The files that may be written, also in folders as ``radar/flags.tif``; an error names the first of them that is
+        in the way.
     overwrite : bool
         Replace files of these names; otherwise one that exists is an error.
     inputs : iterable of Path
@@ -66,12 +67,16 @@ def output_folder(
         _refuse(target, wanted := tuple(names), {os.path.realpath(path) for path in inputs}, overwrite=overwrite)
         yield part
         try:
-            written = sorted(part.iterdir())
-            for file in written:
-                os.replace(file, target / file.name)  # noqa: PTH105  the atomic one
+            written = {file.relative_to(part).as_posix(): file for file in sorted(part.rglob("*")) if file.is_file()}
+            for name, file in written.items():
+                (target / name).parent.mkdir(exist_ok=True)
+                os.replace(file, target / name)  # noqa: PTH105  the atomic one
             # What an older run wrote and this one did not would be taken for a part of this product.
-            for name in set(wanted) - {file.name for file in written}:
+            for name in set(wanted) - written.keys():
                 (target / name).unlink(missing_ok=True)
+                inner = (target / name).parent
+                if inner != target and inner.is_dir() and not any(inner.iterdir()):
+                    inner.rmdir()
         except OSError as error:
             raise OutputError(f"cannot be written ({error.strerror})", path=target) from error
         made = []
@@ -96,6 +101,9 @@ def _refuse(target: Path, names: tuple[str, ...], inputs: set[str], *, overwrite
     present = [name for name in names if (target / name).exists()]
     if present and not overwrite:
         raise ConfigError("exists already", path=target / present[0], advice="choose another folder or say --overwrite")
+    for inner in {(target / name).parent for name in names}:
+        if inner.exists() and not inner.is_dir():
+            raise OutputError("is a file where a folder of results belongs", path=inner)
     for name in present:
         if (target / name).is_dir():
             raise OutputError("is a folder and cannot be replaced", path=target / name)

@@ -332,14 +332,14 @@ def _with(source: Source, path: Place, orbits: OrbitPlaces | None, *, precise: b
     return Sentinel1(source.path, info, info.start.replace(microsecond=0), source, orbits, precise)
 
 
-def require_alike(first: Sentinel1, second: Sentinel1, *, force: bool = False) -> None:
+def require_alike(first: Sentinel1, second: Sentinel1, *, force: bool | None = False) -> None:
     """Require that two products show the same ground from the same place.
 
     Parameters
     ----------
     first, second : Sentinel1
-    force : bool
-        Warn only.
+    force : bool, optional
+        Warn only; None where that is no choice.
 
     Raises
     ------
@@ -354,6 +354,8 @@ def require_alike(first: Sentinel1, second: Sentinel1, *, force: bool = False) -
         "mode": (one.mode, other.mode),
         "product type": (one.product, other.product),
     }
-    advice = "choose scenes of one track and kind, or say --force to pair them all the same"
+    advice = "choose scenes of one track and kind"
+    if force is not None:
+        advice += ", or say --force to pair them all the same"
     polarisations = first.polarisations, second.polarisations
-    pairing.require_alike(values, polarisations, second.path, advice=advice, force=force)
+    pairing.require_alike(values, polarisations, second.path, advice=advice, force=bool(force))

@@ -156,7 +156,7 @@ def pair_bursts(
     NoOverlapError
         They have no burst in common, or none in the area.
     """
-    require_alike(reference, secondary)
+    require_alike(reference, secondary, force=None)
     for product in (reference, secondary):
         if product.info.product != "SLC":
             message = f"must be an SLC, instead got a {product.info.product}"

@@ -47,7 +47,7 @@ def run_record(
     return {
         "configuration": configuration,
         "inputs": [
-            {"path": str(path), **_checksum(path)} | ({} if product is None else {"product": product})
+            {"path": str(path), **checksum(path)} | ({} if product is None else {"product": product})
             for path, product in zip_longest(inputs, products)
         ],
         "acquired": [
@@ -119,7 +119,7 @@ def _median(values: Any) -> float | None:
     return float(np.median(values)) if values.size else None
 
 
-def _checksum(path: Path) -> dict[str, str]:
+def checksum(path: Path) -> dict[str, str]:
     """Checksum of a file; for the folder of a product that of its manifest, which has those of all its files."""
     manifest = path / "manifest.safe"
     of = manifest if manifest.is_file() else path

@@ -289,12 +289,16 @@ def _number_of(path: Place, name: str) -> int:
 
 def refuse_inside(folder: Place, scenes: tuple[Place | ProductBand, ...]) -> None:
     """Raise ConfigError where results would be written into a product."""
-    target = os.path.realpath(folder)
     for scene in scenes:
         if isinstance(scene, ProductBand):
-            product = os.path.realpath(scene.path)
-            if target == product or target.startswith(product + os.sep):
-                raise ConfigError("lies in the product that is read", path=folder, advice="choose another output")
+            refuse_product(folder, scene.path)
+
+
+def refuse_product(folder: Place, product: Place) -> None:
+    """Raise ConfigError where a folder of results is a product, or lies in it."""
+    target, inside = os.path.realpath(folder), os.path.realpath(product)
+    if target == inside or target.startswith(inside + os.sep):
+        raise ConfigError("lies in the product that is read", path=folder, advice="choose another output")
 
 
 def about(scene: Place | ProductBand) -> dict[str, Any] | None:
