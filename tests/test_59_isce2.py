@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import sys
 import time
 from xml.etree import ElementTree as ET
 
@@ -14,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isce2_stand_in import stand_in
 from sensetrack.errors import ConfigError, EngineFailedError, EngineNotFoundError, InputError
 from sensetrack.files.isce import DenseOffsets, read_dense_offsets, write_dense_offsets
 from sensetrack.isce2 import STEPS, Scene, TopsApp, clean, find_topsapp, read_topsapp, run_topsapp, write_topsapp
@@ -153,35 +152,6 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, match):
         read_topsapp(tmp_path / "topsApp.xml")
 
 
-STAND_IN = '''#!{python}
-"""Does what topsApp.py does to files, and nothing else; MODE says how it ends."""
-import os, shutil, sys, time
-STEPS = {steps!r}
-mode, at = os.environ.get("MODE", ""), os.environ.get("AT", "")
-options = dict(one.lstrip("-").partition("=")[::2] for one in sys.argv[2:])
-assert sys.argv[1] == "topsApp.xml" and "steps" in options, sys.argv
-for name in ("ISCE_HOME", "OMP_NUM_THREADS"):
-    print(name, os.environ.get(name))
-open("calls.txt", "a").write(options["start"] + "\\n")
-os.makedirs("PICKLE", exist_ok=True)
-for step in STEPS[STEPS.index(options["start"]) : STEPS.index(options["end"]) + 1]:
-    print("Running step", step, flush=True)
-    if step == at and mode == "fail":
-        sys.exit("RuntimeError: no overlap between the bursts")
-    if step == at and mode == "hang":
-        time.sleep(600)
-    if step == "mergebursts":
-        os.makedirs("merged", exist_ok=True)
-        for name in ("reference.slc.full", "lat.rdr.full", "dem.crop"):
-            open("merged/" + name, "w").write("pixels")
-        os.makedirs("fine_coreg", exist_ok=True)
-    if step == "denseoffsets" and mode != "nothing":
-        for name in os.listdir({results!r}):
-            shutil.copy(os.path.join({results!r}, name), "merged")
-    open("PICKLE/" + step + ".xml", "w").write("<state/>")
-'''
-
-
 @pytest.fixture
 def offsets() -> DenseOffsets:
     random = np.random.default_rng(5)
@@ -199,11 +169,7 @@ def engine(tmp_path, monkeypatch, offsets):
     results = tmp_path / "results"
     results.mkdir()
     write_dense_offsets(results, offsets)
-    home = tmp_path / "isce"
-    (home / "applications").mkdir(parents=True)
-    program = home / "applications" / "topsApp.py"
-    program.write_text(STAND_IN.format(python=sys.executable, steps=list(STEPS), results=str(results)))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    home = stand_in(tmp_path / "isce", results)
     monkeypatch.setenv("ISCE_HOME", str(home))
     run = tmp_path / "run"
     (tmp_path / "a.zip").write_text("a product")

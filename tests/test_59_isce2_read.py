@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from isce2_stand_in import raw
 from radar_posts import DT, Known, tilted
 from sar_truth import radar_grid
 from sensetrack.errors import ConfigError, InputError, NoOverlapError
@@ -23,14 +24,6 @@ from sensetrack.sar.geometry import rdr2geo
 
 SHAPE = 420, 1300
 SETTINGS = {"window": (32, 64), "search": (8, 10), "skip": (16, 40)}
-
-
-def raw(path, values):
-    """Doubles of one band, as ISCE2 writes places, with its header."""
-    _, header, vrt = write_raw(path, [np.zeros(values.shape, np.float32)], ["x"], null=None)
-    vrt.unlink()
-    header.write_text(header.read_text().replace("FLOAT", "DOUBLE"))
-    np.asarray(values, "<f8").tofile(path)
 
 
 @pytest.fixture(params=[0.6, 2.5], ids=["ascending", "descending"])

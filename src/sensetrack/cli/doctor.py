@@ -28,7 +28,6 @@ def doctor(
 
 def examine() -> dict[str, dict[str, Any]]:
     """Gather the report as plain values."""
-    import os
     import platform
     import shutil
     import tempfile

@@ -106,6 +106,14 @@ def slc(
         Literal["isce2"] | None,
         Parameter(group=MATCHING, help="isce2: measure exactly as ampcor of ISCE2, amplitudes not oversampled."),
     ] = None,
+    engine: Annotated[
+        Literal["native", "isce2"] | None,
+        Parameter(
+            group=MATCHING,
+            help="What co-registers and matches: this program, or the ISCE2 on this machine, which needs --dem and a "
+            "folder of --orbits. [default: native]",
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         Parameter(name="--set", group=MATCHING, negative="", help="Any other parameter of the matching: key=value."),
@@ -215,6 +223,7 @@ def slc(
         "search_days": search_days,
         "coherent": coherent,
         "compat": compat,
+        "engine": engine,
         "parameters": dict(read_setting(text) for text in set_ or []) or None,
         "min_score": min_score,
         "snr": snr,
@@ -244,7 +253,8 @@ def slc(
 
 def _summary(record: dict[str, Any], output: Path) -> None:
     numbers, bursts = record["statistics"], record["bursts"]
-    echo(f"{len(bursts)} burst{'s' if len(bursts) > 1 else ''}, {record['dt_days']:+.2f} days, {record['orbits']}")
+    done = f"{len(bursts)} burst{'s' if len(bursts) > 1 else ''}" if bursts else "by ISCE2"
+    echo(f"{done}, {record['dt_days']:+.2f} days, {record['orbits']}")
     echo(f"{numbers['posts']} posts, {100 * numbers['good_share']:.1f} % good, "
          f"{100 * numbers['coherent_share']:.1f} % matched with their phase")  # fmt: skip
     if numbers["median_slant_range_m"] is not None:

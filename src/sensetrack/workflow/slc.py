@@ -41,6 +41,7 @@ from sensetrack.workflow.scenes import refuse_product
 from sensetrack.workflow.slc_bursts import Measured, measured_bursts
 from sensetrack.workflow.slc_config import SlcConfig
 from sensetrack.workflow.slc_inputs import SlcJob, inside, open_pair, slc_job
+from sensetrack.workflow.slc_isce2 import measured_by_isce2, require_isce2
 from sensetrack.workflow.slc_kept import Kept, key_of
 from sensetrack.workflow.slc_output import map_of, write_isce, write_slc
 from sensetrack.workflow.slc_record import slc_record
@@ -131,12 +132,22 @@ def slc(
     stable = _stable(config)
     laps("open")
     store = None if kept is None else kept(job)
-    frame, bursts, window = measured_bursts(job, settings, kept=store, scratch=scratch, mapper=mapper, advance=advance)
-    laps("match")
+    if config.engine == "isce2":
+        if store is None:
+            raise ConfigError("engine isce2 needs a folder to work in", advice="call run_slc")
+        bursts: list[Measured] = []
+        measured = measured_by_isce2(job, config, settings, store.folder / "isce2", advance=advance)
+        window = slice(0, measured.shape[0]), slice(0, measured.shape[1])
+        laps("isce2")
+    else:
+        frame, bursts, window = measured_bursts(
+            job, settings, kept=store, scratch=scratch, mapper=mapper, advance=advance
+        )
+        laps("match")
+        measured = merge(frame, [one.part for one in bursts], dt=job.dt).crop(*window)
+        laps("merge")
     parts = [one.part for one in bursts]
-    measured = merge(frame, parts, dt=job.dt).crop(*window)
     bright = _merged_brightness(bursts, measured, window)
-    laps("merge")
     places = _places(measured, job) if stable is not None or job.area is not None else None
     found = _flagged(measured, config)
     bias = None
@@ -198,6 +209,8 @@ def run_slc(
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", SenseTrackWarning)
+        if config.engine == "isce2":
+            require_isce2(config)
         one, other = open_pair(reference, secondary, config)
         for product in (one, other):
             refuse_product(folder, product.path)

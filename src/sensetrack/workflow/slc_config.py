@@ -15,7 +15,7 @@ from sensetrack.sar.offsets import SlcOffsets
 
 _OWN = ("chip", "step", "search", "coherent", "compat")
 """Parameters of `SlcOffsets` that have keys of their own here."""
-MEASURED_BY = (*_OWN, "parameters", "search_days", "swaths", "polarization", "aoi", "vertical", "height")
+MEASURED_BY = (*_OWN, "engine", "parameters", "search_days", "swaths", "polarization", "aoi", "vertical", "height")
 """Keys that change what is measured in a burst, besides the files; what finished bursts are kept under."""
 
 
@@ -61,6 +61,10 @@ class SlcConfig(Parameters):
         description="match the complex images where speckle is alike, amplitudes elsewhere; else amplitudes",
     )
     compat: Literal["isce2"] | None = Field(None, description="measure as ampcor of ISCE2 does")
+    engine: Literal["native", "isce2"] = Field(
+        "native",
+        description="what co-registers and matches: this program, or the ISCE2 on this machine (amplitudes, merged)",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="other parameters of the matching")
     min_score: float | None = Field(None, ge=0, le=1, description="score below which a post is flagged; default: none")
     snr: float | None = Field(None, ge=0, description="SNR below which a post is flagged; default: none")

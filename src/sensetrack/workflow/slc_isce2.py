@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,9 @@ def measured_by_isce2(
     write_topsapp(place, wanted)
     log.info("ISCE2 works in %s: %d steps", place, len(STEPS))
     run_topsapp(place, workers=workers, advance=advance)
-    return read_run(place, job.pairs[0].reference_grid, job.dt).measured
+    found = read_run(place, job.pairs[0].reference_grid, job.dt).measured
+    unknown = np.full(found.shape, np.nan, np.float32)  # ISCE2 does not say
+    return found.with_field(replace(found.field, score=unknown, peak_ratio=unknown))
 
 
 def _box(job: SlcJob) -> Box:

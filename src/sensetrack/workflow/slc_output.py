@@ -149,7 +149,8 @@ def _quicklook(path: Path, result: Slc, maps: Maps, record: dict[str, Any]) -> N
     )  # fmt: skip
     bursts = record["bursts"]
     swaths = ", ".join(dict.fromkeys(burst["swath"] for burst in bursts)).upper()
-    said = [f"{swaths}, {len(bursts)} burst{'s' if len(bursts) > 1 else ''}", f"assumption: {record['assumption']}"]
+    done = f"{swaths}, {len(bursts)} burst{'s' if len(bursts) > 1 else ''}" if bursts else "measured by ISCE2"
+    said = [done, f"assumption: {record['assumption']}"]
     if record["bias"]:
         said.append("stable ground NMAD {:.2f}, {:.2f} px".format(*record["bias"]["nmad_after"]))
     names = [
