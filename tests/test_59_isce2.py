@@ -304,3 +304,39 @@ def test_a_link_to_somewhere_else_is_removed_and_not_followed(engine, tmp_path):
     clean(engine)
     assert not (engine / "fine_interferogram").is_symlink()
     assert (precious / "thesis.txt").read_text() == "ten years"
+
+
+@posix
+def test_the_command_checks_runs_and_cleans(engine, capsys):
+    from sensetrack.cli import run
+
+    assert run(["isce2", "check", str(engine / "topsApp.xml")]) == 0
+    assert "window                 [64, 256]" in capsys.readouterr().out
+    assert run(["isce2", "run", str(engine)]) == 0
+    assert run(["isce2", "run", str(engine)]) == 0
+    assert "nothing was left to do" in capsys.readouterr().out
+    assert run(["isce2", "clean", str(engine), "--dry-run"]) == 0
+    assert "would remove" in capsys.readouterr().out
+    assert (engine / "PICKLE").is_dir()
+    assert run(["isce2", "clean", str(engine)]) == 0
+    assert not (engine / "PICKLE").exists()
+    assert (engine.parent / "a.zip").exists()
+
+
+def test_the_cell_of_the_notebook_is_refused_with_the_reason(tmp_path, capsys):
+    from sensetrack.cli import run
+
+    write_topsapp(tmp_path, shirase())
+    text = (tmp_path / "topsApp.xml").read_text()
+    for name, old, new in (
+        ("window width", 256, 64), ("window height", 64, 16), ("search window width", 30, 128),
+        ("search window height", 10, 32), ("skip width", 44, 256), ("skip height", 8, 64),
+    ):  # fmt: skip
+        before, after = (f'<property name="Ampcor {name}">{number}<' for number in (old, new))
+        assert before in text
+        text = text.replace(before, after)
+    (tmp_path / "topsApp.xml").write_text(text)
+    assert run(["isce2", "check", str(tmp_path / "topsApp.xml")]) == 2
+    said = capsys.readouterr().err
+    assert "search must be less than twice the window along the rows, instead got 32 for 16" in said
+    assert "may have been swapped with the step" in said

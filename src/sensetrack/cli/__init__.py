@@ -24,11 +24,12 @@ COMMANDS = {
     "slc": "Measure how the ground moved between two Sentinel-1 SLCs: radar geometry and map.",
     "prepare": "Write products as GeoTIFFs that can be tracked: reflectance or backscatter on a map.",
     "fetch": "Search and fetch scenes, orbit files and elevation models from the network.",
+    "isce2": "Check settings of ISCE2's topsApp, go on with a run of it, clean up after one.",
     "graphs": "List the graphs for SNAP, or describe one: steps, parameters, defaults.",
     "doctor": "Report versions, drivers, other programs, credentials present, cores, space.",
 }
 """Names and one-line helps; the modules behind them are imported only when they are called."""
-PARTS = {"fetch": ("scenes", "orbits", "dem")}
+PARTS = {"fetch": ("scenes", "orbits", "dem"), "isce2": ("check", "run", "clean")}
 """Commands that are several."""
 _MODULES = {"preprocessors": "algorithms"}
 """Where a command is that does not live in a module of its name."""

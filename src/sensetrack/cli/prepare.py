@@ -42,7 +42,7 @@ def prepare(
         Parameter(
             allow_leading_hyphen=True,
             help="Polygons (file or file|layer); what is written covers their bounds. Sentinel-1 and SNAP: also "
-            "well-known text or west,south,east,north; native: also a mask."
+            "well-known text or west,south,east,north; native: also a mask.",
         ),
     ] = None,
     band: Annotated[

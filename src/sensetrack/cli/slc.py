@@ -183,6 +183,15 @@ def slc(
     config: Annotated[
         Path | None, Parameter(help="YAML or JSON with any of these settings; run.json repeats a run.")
     ] = None,
+    fetch: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            group=GROUND,
+            help="Fetch orbit files and an elevation model (Copernicus, 30 m) where they are not given, into fetched/ "
+            "beside the results; without it nothing goes to the network.",
+        ),
+    ] = False,
     force: Annotated[
         bool,
         Parameter(
@@ -238,6 +247,7 @@ def slc(
         "posting": posting,
         "clip": clip,
         "isce_layout": isce_layout,
+        "fetch": fetch or None,
         "force": force or None,
         "max_memory": max_memory,
     }

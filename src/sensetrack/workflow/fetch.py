@@ -171,17 +171,22 @@ def fetch_orbits(products: Iterable[str | os.PathLike[str]], folder: str | os.Pa
     DownloadError
         There is no orbit file yet, or it cannot be fetched.
     """
+    names = [parse_name(str(product)) for product in products]
+    return orbits_for([Wanted(name.platform, name.start, name.stop) for name in names], folder)
+
+
+def orbits_for(scenes: Iterable[Wanted], folder: str | os.PathLike[str]) -> list[Path]:
+    """Fetch the orbit file of each scene, as `fetch_orbits` does for products."""
     session, paths = session_for(), []
-    for product in products:
-        name = parse_name(str(product))
-        wanted = Wanted(name.platform, name.start, name.stop)
+    for wanted in scenes:
         remote = find_orbit(session, wanted, kind="POEORB")
         if remote is None:
             remote = find_orbit(session, wanted, kind="RESORB")
+            what = f"{wanted.platform} at {wanted.start:%Y-%m-%d %H:%M:%S}"
             if remote is None:
-                message = f"there is no orbit file for {name.platform} at {name.start:%Y-%m-%d %H:%M:%S} yet"
+                message = f"there is no orbit file for {what} yet"
                 raise DownloadError(message, advice="restituted orbits come within a day, precise ones in three weeks")
-            log.warning("%s: only a restituted orbit (5 cm) is there; the precise one comes in three weeks", product)
+            log.warning("%s: only a restituted orbit (5 cm) is there; the precise one comes in three weeks", what)
         paths.append(download(session, remote, Path(folder)))
         log.info("%s", paths[-1])
     return list(dict.fromkeys(paths))

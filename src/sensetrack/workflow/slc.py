@@ -209,6 +209,10 @@ def run_slc(
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", SenseTrackWarning)
+        if config.fetch:
+            from sensetrack.workflow.slc_fetch import with_fetched
+
+            config = with_fetched(reference, secondary, config, Path(folder) / "fetched")
         if config.engine == "isce2":
             require_isce2(config)
         one, other = open_pair(reference, secondary, config)

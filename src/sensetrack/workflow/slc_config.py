@@ -100,6 +100,9 @@ class SlcConfig(Parameters):
         description="what of the map is written: xmin,ymin,xmax,ymax in its CRS; default: all, or the area of interest",
     )
     isce_layout: bool = Field(default=False, description="write the files of ISCE2 too, into isce/")
+    fetch: bool = Field(
+        default=False, description="fetch orbit files and the elevation model where they are not given; else no network"
+    )
     force: bool = Field(
         default=False,
         description="go on, with a warning, where no orbit file fits, or heights are missing for a part of the ground",
