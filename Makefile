@@ -37,7 +37,7 @@ docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.bench  ## Measure, and write the tables in docs/benchmarks*.md and docs/accuracy.md.
-	@missed=0; for script in run accuracy subpixel engine sar slc; do $(BIN)/python benchmarks/$$script.py || missed=1; done; \
+	@missed=0; for script in run accuracy subpixel engine complex_chips sar slc stack; do $(BIN)/python benchmarks/$$script.py || missed=1; done; \
 	$(BIN)/python examples/shirase/offline.py --size whole || missed=1; exit $$missed
 
 soak: $(VENV)/.bench  ## Measure memory and time of scenes of full size, and write docs/benchmarks-scaling.md and -sar.md.
