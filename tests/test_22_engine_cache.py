@@ -17,6 +17,7 @@ def test_processes_write_files_of_their_own():
     assert all(name.endswith(".1.nbc") for name in first + second)
     assert not set(first) & set(second)
 
+
 LOADED = """
 import numpy as np
 from sensetrack.ot.algorithms import NCC
