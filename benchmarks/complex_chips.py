@@ -36,11 +36,21 @@ CASES = [
     (0.88, 0.75, 0.3), (0.88, 0.75, 0.5), (0.88, 0.75, 0.8),
 ]  # fmt: skip
 """Band over sampling rate, coefficient of the Hamming window, coherence."""
+FRINGED = (0.67, 0.75, 0.7), (0.88, 0.75, 0.5)
+"""Cases that are measured with fringes too."""
+FRINGES = 0.0234, 0.004
+"""Cycles a line and a sample: ground that moved by 3.2 lines in a TOPS burst."""
+LOST = 1.15
+"""How much more may be scattered for fringes."""
 LIMITS = {(1.0, 0.8): (0.011, 0.009), (0.645, 0.3): (np.inf, 0.07)}
 """By band and coherence: NMAD of amplitude and complex, px."""
 HEAD = (
     "band, window, coherence", "bound", "amplitude x1", "amplitude x2", "complex", "chosen",
     "error / predicted, amplitude", "error / predicted, complex", "share coherent",
+)  # fmt: skip
+FRINGE_HEAD = (
+    "band, window, coherence", "chosen, without", "with fringes", "error / predicted, without", "with fringes",
+    "share coherent with fringes",
 )  # fmt: skip
 BIAS_HEAD = (
     "rows by", "columns by", "amplitude x1, rows", "columns", "amplitude x2, rows", "columns", "complex, rows",
@@ -115,7 +125,9 @@ def by_phase(pair: tuple[np.ndarray, np.ndarray], offset: np.ndarray, settings: 
         chip_tiles.Tiles._better = better  # noqa: SLF001
 
 
-def scatter(case: tuple[float, float, float], windows: int, seed: int) -> Scatter:
+def scatter(
+    case: tuple[float, float, float], windows: int, seed: int, fringes: tuple[float, float] = (0.0, 0.0)
+) -> Scatter:
     """Match windows of pairs moved by random offsets."""
     band, hamming, coherence = case
     rng = np.random.default_rng(seed)
@@ -124,7 +136,8 @@ def scatter(case: tuple[float, float, float], windows: int, seed: int) -> Scatte
     parts: list[list[np.ndarray]] = [[] for _ in range(7)]
     while sum(part.shape[-1] for part in parts[1]) < windows:
         offset = rng.uniform(-4, 4, 2)
-        pair = speckle_pair(SHAPE, (band, band), coherence, offset, hamming=hamming, seed=int(rng.integers(1 << 31)))
+        drawn = int(rng.integers(1 << 31))
+        pair = speckle_pair(SHAPE, (band, band), coherence, offset, hamming=hamming, seed=drawn, fringes=fringes)
         amplitude, amplitude_sigma, _ = compared(pair, offset, alone)
         phase, phase_sigma, _ = by_phase(pair, offset, settings)
         chosen, _, used = compared(pair, offset, settings)
@@ -133,6 +146,21 @@ def scatter(case: tuple[float, float, float], windows: int, seed: int) -> Scatte
             part.append(values.reshape(2, -1) if values.ndim > 1 and values.dtype != bool else values.ravel())
     plain, amplitude, phase, chosen, one, two, used = (np.concatenate(part, axis=-1) for part in parts)
     return Scatter(plain, amplitude, phase, chosen, (nmad(one[np.isfinite(one)]), nmad(two)), float(used.mean()))
+
+
+def fringed(windows: int, seed: int) -> tuple[list[tuple[str, ...]], list[Verdict]]:
+    """Match the same pairs without and with fringes."""
+    lines, verdicts = [], []
+    for case in FRINGED:
+        both = [scatter(case, windows, seed, fringes) for fringes in ((0.0, 0.0), FRINGES)]
+        plain, more = (nmad(found.chosen) for found in both)
+        name = f"{case[0]}, {case[1]}, {case[2]}"
+        texts = (f"{value:.4f}" for value in (plain, more))
+        lines.append((name, *texts, *(f"{found.predicted[1]:.2f}" for found in both), f"{both[1].coherent:.2f}"))
+        verdicts.append(at_most(f"scatter with fringes against none, {name}", more / plain, LOST, "{:.2f}"))
+        miss = abs(both[1].predicted[1] - 1)
+        verdicts.append(at_most(f"prediction with fringes, {name}", miss, SIGMA, "{:.2f}"))
+    return lines, verdicts
 
 
 def biases(seed: int) -> list[tuple[float, ...]]:
@@ -208,6 +236,10 @@ def main() -> int:
         shares = (f"{value:.2f}" for value in (*found.predicted, found.coherent))
         lines.append((f"{case[0]}, {case[1]}, {case[2]}", *texts, *shares))
     print("\n".join(table(HEAD, lines)))
+    lines, more = fringed(given.windows, seed)
+    verdicts += more
+    print(f"\nThe same pairs without and with fringes of {FRINGES} cycles a line and a sample.\n")
+    print("\n".join(table(FRINGE_HEAD, lines)))
     rows = biases(seed)
     print("\nMean errors along rows and columns, band 0.88, window 0.75, coherence 0.5, chips of 64 x 128 px.\n")
     print("\n".join(table(BIAS_HEAD, [tuple(f"{value:+.4f}" for value in row) for row in rows])))

@@ -11,6 +11,7 @@ from sensetrack.errors import ConfigError, InputError
 from sensetrack.ot.fields import Flag
 from sensetrack.sar import chip_tiles, offsets
 from sensetrack.sar.ampcor import ampcor
+from sensetrack.sar.chip_fringes import Tones, fitted
 from sensetrack.sar.coherent import blocks
 from sensetrack.sar.detect import Oversampled
 from sensetrack.sar.offsets import SlcOffsets, measure
@@ -85,6 +86,61 @@ def test_fringes_are_taken_away():
     assert nmad(with_them[0]) < 2 * nmad(without[0])
     score = measure(*fringed, settings).field.score
     assert np.median(score) == pytest.approx(0.6, abs=0.05)
+
+
+def _uneven(shape):
+    """Cycles of a place that sank: up to 0.04 a line and 0.013 a sample beside it."""
+    row, col = np.ogrid[: shape[0], : shape[1]]
+    return 12 * np.exp(-(((row - 260) / 260) ** 2) - ((col - 900) / 800) ** 2)
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_steep_fringes_cost_nothing(uneven):
+    """As on ground that moved along the flight of TOPS bursts: 1.5 cycles a chip and more."""
+    offset, shape = (3.2, -4.7), (560, 1536)
+    settings = SlcOffsets(chip=(64, 128), step=(32, 64), search=(5, 7))
+    plain = speckle_pair(shape, coherence=0.7, offset=offset, seed=3, **S1)
+    fringed = speckle_pair(shape, coherence=0.7, offset=offset, seed=3, fringes=(0.0234, 0.004), **S1)
+    if uneven:
+        fringed = fringed[0], (fringed[1] * np.exp(2j * np.pi * _uneven(shape))).astype(np.complex64)
+    without, with_them = (errors(pair, offset, settings) for pair in (plain, fringed))
+    assert with_them[2].all()
+    assert nmad(with_them[0]) < 1.15 * nmad(without[0])
+    assert 0.85 < nmad(with_them[0] / with_them[1]) < 1.2
+    assert np.abs(with_them[0].mean(axis=1)).max() < 0.004
+    score = measure(*fringed, settings).field.score
+    assert np.median(score) == pytest.approx(0.7, abs=0.03)
+
+
+def test_a_phase_through_tones_is_smooth_and_no_outlier_moves_it():
+    middles = np.stack([part.ravel() for part in np.mgrid[32:800:64, 64:1500:128]], axis=-1).astype(float)
+    row, col = middles.T
+    truth = np.stack([0.02 - 2e-5 * row, -0.004 + 3e-6 * col], axis=-1)
+    given = truth.copy()
+    given[::9] = 0.2, -0.1
+    found = fitted(Tones(middles, given), (64, 128), (64, 128), (800, 1500))
+    np.testing.assert_allclose(found.frequencies(middles) * (64, 128), truth * (64, 128), atol=0.05)
+    pixels = np.ones((100, 120), np.complex64)
+    turned = found.turned(pixels, (300, 500), -0.5)
+    down, across = (np.angle(np.sum(part)) / np.pi for part in (turned[1:] * turned[:-1].conj(),
+                                                               turned[:, 1:] * turned[:, :-1].conj()))  # fmt: skip
+    assert (-down, -across) == pytest.approx((0.02 - 2e-5 * 350, -0.004 + 3e-6 * 560), abs=3e-4)
+    assert fitted(Tones(middles[:2], given[:2]), (64, 128), (64, 128), (800, 1500)) is None
+    assert fitted(Tones(middles, 0.001 * truth), (64, 128), (64, 128), (800, 1500)) is None
+
+
+def test_lines_that_are_missing_draw_no_peak():
+    """At the border of a burst both images end, so that some shifts have fewer pixels in common."""
+    offset = 3.3, -4.7
+    reference, secondary = speckle_pair((300, 2048), coherence=0.7, offset=offset, seed=8, **S1)
+    reference[:20], secondary[:24] = np.nan, np.nan
+    reference[290:], secondary[286:] = np.nan, np.nan
+    settings = SlcOffsets(chip=(64, 128), step=(236, 64), search=(5, 8))
+    field, used = measure(reference, secondary, settings)
+    inside = slice(None), slice(1, -1)
+    assert used[inside].all()
+    wrong = field.d_row[inside] - offset[0]
+    assert np.abs(wrong.mean(axis=1)).max() < 0.008
 
 
 def test_amplitudes_are_taken_where_phases_say_nothing():

@@ -11,6 +11,7 @@ from sensetrack.ot.engine import State, TileMatch, best_kernel, correlate_tile
 from sensetrack.ot.fields import Flag, Match
 from sensetrack.ot.peak import MARGIN
 from sensetrack.ot.tiles import CLIP
+from sensetrack.sar.chip_fringes import Phase, fitted, tones
 from sensetrack.sar.chip_statistics import Worth, amplitude_variance, worth
 from sensetrack.sar.detect import HALO, amplitude
 from sensetrack.sar.spectrum import REACH
@@ -74,7 +75,7 @@ class Tiles:
         match = Match(found.d_row, found.d_col, _FLAGS[found.state], found.score, found.snr, found.peak_ratio, variance)
         if not self.coherent:
             return match, np.zeros(block.shape, bool)
-        other = self._coherently(reference, secondary, block, found, chips.texture)
+        other = self._coherently(reference, secondary, block, found, chips)
         better = self._better(found, variance, other, chips)
         covariance = np.concatenate([other.variance, np.zeros((*block.shape, 1))], axis=-1)
         values = other.d_row, other.d_col, np.zeros(block.shape, np.uint16), other.score, other.snr, other.peak_ratio
@@ -142,9 +143,12 @@ class Tiles:
         secondary: NDArray[np.complex64],
         block: Block,
         found: TileMatch,
-        texture: NDArray[np.float64],
+        worth_of: Worth,
     ) -> Found:
-        """Correlate the complex images, at their own samples, around what the amplitudes say as well."""
+        """Correlate the complex images, at their own samples, around what the amplitudes say as well.
+
+        The fringes of the tile are taken off before.
+        """
         from sensetrack.sar.coherent import Chips, match
 
         own, other = self._halo()
@@ -154,11 +158,46 @@ class Tiles:
             slice(halo - beyond, size - halo + beyond)
             for halo, beyond, size in zip(other, more, secondary.shape, strict=True)
         )
-        sizes = self.sizes
-        task = Chips(chips, secondary[rows, cols], sizes.chip, sizes.step, block.shape, sizes.search, sizes.min_valid)
+        sizes, area = self.sizes, secondary[rows, cols]
         clear = found.state == State.FOUND
         near = np.stack([np.where(clear, np.nan_to_num(each), _NOWHERE) for each in (found.d_row, found.d_col)])
-        return match(task, np.round(near).astype(np.int64), texture, (self.known.down, self.known.across))
+        near = np.round(near).astype(np.int64)
+        phase = self._phase(chips, area, near, worth_of, clear)
+        if phase is not None:
+            # Half off each: so the middle of the band that both have stays where it is.
+            chips, area = phase.turned(chips, (0, 0), 0.5), phase.turned(area, (-more[0], -more[1]), -0.5)
+        task = Chips(chips, area, sizes.chip, sizes.step, block.shape, sizes.search, sizes.min_valid)
+        out = match(task, near, worth_of.texture, (self.known.down, self.known.across))
+        if phase is None:
+            return out
+        return out._replace(fringes=out.fringes + self._under(phase, block))
+
+    def _phase(
+        self, chips: NDArray[np.complex64], area: NDArray[np.complex64], near: NDArray[np.int64], worth_of: Worth,
+        clear: NDArray[np.bool_],
+    ) -> Phase | None:  # fmt: skip
+        """Find the fringes of a tile on chips that do not overlap, where the amplitudes say where they went."""
+        sizes = self.sizes
+        every = [-(-chip // step) for chip, step in zip(sizes.chip, sizes.step, strict=True)]
+        row, col = (part.ravel() for part in np.meshgrid(
+            *(np.arange(n)[(n - 1) % by // 2 :: by] for n, by in zip(clear.shape, every, strict=True)), indexing="ij"
+        ))  # fmt: skip
+        some = clear[row, col]
+        row, col = row[some], col[some]
+        corners = np.stack([row * sizes.step[0], col * sizes.step[1]], axis=-1)
+        places = corners + near[:, row, col].T + np.array(sizes.search) + REACH
+        looks = worth_of.pixels[row, col] * self.known.down.looks * self.known.across.looks
+        found = tones((chips, area), (corners, places), sizes.chip, looks)
+        spacing = every[0] * sizes.step[0], every[1] * sizes.step[1]
+        return fitted(found, sizes.chip, spacing, (chips.shape[0], chips.shape[1]))
+
+    def _under(self, phase: Phase, block: Block) -> NDArray[np.float64]:
+        """Frequencies of a phase at the middles of chips, (posts down, posts across, 2)."""
+        middles = np.meshgrid(
+            *(np.arange(n) * step + chip / 2
+              for n, step, chip in zip(block.shape, self.sizes.step, self.sizes.chip, strict=True)), indexing="ij"
+        )  # fmt: skip
+        return phase.frequencies(np.stack(middles, axis=-1).reshape(-1, 2)).reshape(*block.shape, 2)
 
     def _worth(self, reference: NDArray[np.complex64], secondary: NDArray[np.complex64], block: Block) -> Worth:
         """Look at the pixels of the chips that both images have."""

@@ -218,6 +218,7 @@ class Panel:
         enough = self.number >= chips.min_valid * chips.chip[0] * chips.chip[1]
         self.wanted = enough & (self.own > 0) & (self.spread[middle] > 0)
         self.near = self._within(near)
+        self.valid = good_a, good_b
 
     def _within(self, near: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return samples of the surfaces at offsets within the search; -1 elsewhere."""
@@ -279,7 +280,7 @@ class Panel:
         tops.refine(
             (ring[0], ring[1]), (planes[0], planes[1]), wanted, np.ascontiguousarray(self.near[i]),
             (own, self.spread), slots, self.across.first, self._layout, (*searched, top, left),
-            self._chances(i), self._room, peaks, found,
+            self._chances(i), self._shared(i), self._room, peaks, found,
         )  # fmt: skip
         table[i], states[i] = peaks, found
 
@@ -303,6 +304,41 @@ class Panel:
             np.empty((2, 4, tops.SIDE)),
         )
 
+    def _shared(self, i: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels that each chip of a row has in both images, by shift down and across; 1 where nothing is missing.
+
+        What is missing is taken to be lines or columns, as at the borders of bursts, or to lie anywhere.
+        """
+        (h, w), top = self.chips.chip, i * self.chips.step[0]
+        number, high, wide = self.posts[1], self.rows - 1, self.cols - 1
+        down, across = np.ones((number, self.rows)), np.ones((number, self.cols))
+        if self._counts is None:
+            return down, across
+        own, area = self._counts
+        for j, left in enumerate((np.arange(number) * self.chips.step[1]).tolist()):
+            missing = _inside(own, top, left, (h, w)) < h * w
+            if not missing and _inside(area, top, left, (h + high, w + wide)) == (h + high) * (w + wide):
+                continue
+            at = left + wide // 2  # where nothing moves across; and then where nothing moves down
+            by_row = np.diff(own[top : top + h + 1, left + w] - own[top : top + h + 1, left])
+            under = np.diff(area[top : top + h + high + 1, at + w] - area[top : top + h + high + 1, at])
+            down[j] = np.correlate(under, by_row)
+            at, columns = top + high // 2, slice(left, left + w + wide + 1)
+            by_col = np.diff(own[top + h, left : left + w + 1] - own[top, left : left + w + 1])
+            across[j] = np.correlate(np.diff(area[at + h, columns] - area[at, columns]), by_col)
+        return np.maximum(down, 1), np.maximum(across, 1)
+
+    @cached_property
+    def _counts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Valid pixels above and left of every pixel of the chips and of the area; None: none is missing."""
+        if self.valid[0] is None and self.valid[1] is None:
+            return None
+        shapes = self.a[0].shape, (self.b[0].shape[0], self.b[0].shape[1] - _EXTRA)
+        layers = (np.ones(shape, bool) if good is None else good
+                  for good, shape in zip(self.valid, shapes, strict=True))  # fmt: skip
+        own, area = (np.asarray(cv2.integral(layer.view(np.uint8), sdepth=cv2.CV_64F), float) for layer in layers)
+        return own, area
+
     def _chances(self, i: int) -> tuple[Any, ...]:
         """Independent samples of the chips of a row; logarithms of the numbers of shifts and fringes tried."""
         shifts = (2 * self.chips.search[0] + 1) * (2 * self.chips.search[1] + 1)
@@ -317,6 +353,12 @@ def _whole(pixels: NDArray[np.complex64]) -> tuple[NDArray[np.complex64], NDArra
     if good.all():
         return pixels, None
     return np.where(good, pixels, np.complex64(0)), good
+
+
+def _inside(total: NDArray[np.float64], top: int, left: int, size: Pair) -> float:
+    """Sum over a window, from sums above and left."""
+    bottom, right = top + size[0], left + size[1]
+    return float(total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left])
 
 
 def _parts(name: str, pixels: NDArray[np.complex64], shape: tuple[int, int]) -> list[Floats]:

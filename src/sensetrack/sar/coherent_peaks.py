@@ -24,10 +24,16 @@ SIDE = 2 * REACH + 1
 NOTHING, FOUND, EDGE = 0, 1, 2
 _MARGIN = 4.0
 """By how much more than chance would fringes must explain to be taken away, in logarithms."""
+_SLIGHT = 3.0
+"""The same for frequencies next to none at all."""
 _BESIDE = 2.0
 """Logarithm of the number of samples that a peak beside a known one may be at."""
 _CLOSE = 1e-4
 """A step of Newton's, in samples, after which another one changes nothing."""
+_UNEVEN = 2.0
+"""Most that shifts of a patch may differ by in their pixels."""
+_CLOSER = 0.3
+"""Second step of a search for a frequency against the first."""
 _TURNS = 9
 """Steps of Newton's at the most."""
 
@@ -93,14 +99,23 @@ def _top(left: float, middle: float, right: float) -> float:
 
 @compiled
 def _between(real: Array, imaginary: Array, slots: Array, first: int, at: int, places: Any, by: Any, apart: Any) -> Any:
-    """Refine frequencies of fringes that a search at frequencies `apart` has found."""
+    """Refine frequencies of fringes that a search at frequencies `apart` has found; also return the squared sum."""
     row, col = by
     middle = _sum_at(real, imaginary, slots, first, at, places, (row, col))
-    left = _sum_at(real, imaginary, slots, first, at, places, (row - apart[0], col))
-    right = _sum_at(real, imaginary, slots, first, at, places, (row + apart[0], col))
-    up = _sum_at(real, imaginary, slots, first, at, places, (row, col - apart[1]))
-    down = _sum_at(real, imaginary, slots, first, at, places, (row, col + apart[1]))
-    return row + apart[0] * _top(left, middle, right), col + apart[1] * _top(up, middle, down)
+    best, found = middle, by
+    wide = 1.0
+    for _ in range(2):
+        left = _sum_at(real, imaginary, slots, first, at, places, (row - wide * apart[0], col))
+        right = _sum_at(real, imaginary, slots, first, at, places, (row + wide * apart[0], col))
+        up = _sum_at(real, imaginary, slots, first, at, places, (row, col - wide * apart[1]))
+        down = _sum_at(real, imaginary, slots, first, at, places, (row, col + wide * apart[1]))
+        row += wide * apart[0] * _top(left, middle, right)
+        col += wide * apart[1] * _top(up, middle, down)
+        middle = _sum_at(real, imaginary, slots, first, at, places, (row, col))
+        if middle > best:
+            best, found = middle, (row, col)
+        wide *= _CLOSER
+    return found[0], found[1], best
 
 
 @compiled
@@ -118,6 +133,17 @@ def _patch(real: Array, imaginary: Array, slots: Array, first: int, start: int, 
                 for v in range(SIDE):
                     out[0, u, v] += re[at + v] * cos - im[at + v] * sin
                     out[1, u, v] += re[at + v] * sin + im[at + v] * cos
+
+
+@compiled
+def _even(patch: Array, down: Array, across: Array) -> None:
+    """Undo that a chip has more of its pixels in both images at some shifts than at others: peaks lean to those."""
+    for u in range(SIDE):
+        by_row = min(max(down[REACH] / down[u], 1 / _UNEVEN), _UNEVEN)
+        for v in range(SIDE):
+            factor = by_row * min(max(across[REACH] / across[v], 1 / _UNEVEN), _UNEVEN)
+            patch[0, u, v] *= factor
+            patch[1, u, v] *= factor
 
 
 @compiled
@@ -217,7 +243,7 @@ def _choose(
     _, _, pitch, top, left = size
     samples, shifts, fringes = chances
     best, row, col = -1.0, int(peaks[i, ROW]), int(peaks[i, COL])
-    by_row, by_col = 0.0, 0.0
+    by_row, by_col, unit, level = 0.0, 0.0, 0.0, np.float32(0)
     for turn in range(2):
         u = int(peaks[i, ROW]) if turn == 0 else near[i, 0]
         v = int(peaks[i, COL]) if turn == 0 else near[i, 1]
@@ -229,8 +255,18 @@ def _choose(
         chance = scale * high - fringes if fringed else scale * still
         chance -= shifts if turn == 0 else _BESIDE
         if chance > best:
-            best, row, col = chance, u, v
+            best, row, col, unit = chance, u, v, scale
             by_row, by_col = (layout[2][0][f], layout[2][1][g]) if fringed else (0.0, 0.0)
+            level = high if fringed else still
+    if best <= 0:
+        return best, row, col, by_row, by_col
+    found = _between(
+        ring[0], ring[1], slots, first[i], row * pitch + col, layout[1], (by_row, by_col),
+        (layout[2][0][1] - layout[2][0][0], layout[2][1][1] - layout[2][1][0]),
+    )  # fmt: skip
+    # Beside no fringes at all, a frequency that noise might have made as well is not taken.
+    if by_row != 0 or by_col != 0 or unit * (found[2] - level) > _SLIGHT:
+        by_row, by_col = found[0], found[1]
     return best, row, col, by_row, by_col
 
 
@@ -255,6 +291,7 @@ def refine(
     layout: Any,
     size: Any,
     chances: Any,
+    shared: Any,
     room: Any,
     peaks: Array,
     states: Array,
@@ -277,13 +314,14 @@ def refine(
         Rows, columns, pitch; top and left of the chips in the tables.
     chances : tuple
         Independent samples of each chip; logarithm of the numbers of shifts and of fringes that are tried.
+    shared : tuple of two ndarray of float64
+        (chips, rows + 2 REACH), (chips, columns + 2 REACH): pixels in both images by shift, or 1.
     room : tuple of three ndarray
         For the spectrum of blocks, a patch and weights.
     """
     rows, cols, pitch, top, left = size
-    _, places, tones, tables, centres = layout
+    _, places, _, tables, centres = layout
     _, patch, taps = room
-    apart = tones[0][1] - tones[0][0], tones[1][1] - tones[1][0]
     for i in range(wanted.size):
         if not wanted[i]:
             continue
@@ -292,13 +330,13 @@ def refine(
         )
         start = (row - REACH) * pitch + col - REACH
         if by_row != 0 or by_col != 0:
-            at, found = row * pitch + col, (by_row, by_col)
-            by_row, by_col = _between(ring[0], ring[1], slots, first[i], at, places, found, apart)
             _patch(ring[0], ring[1], slots, first[i], start, pitch, places, (by_row, by_col), patch)
             patch *= numbers[0][i] * numbers[1][top + row, left[i] + col]
         else:
             _cut(i, surfaces, start, pitch, patch)
-        _centre(patch, (centres[0] + by_row, centres[1] + by_col))
+        _even(patch, shared[0][i, row - REACH : row + REACH + 1], shared[1][i, col - REACH : col + REACH + 1])
+        # Fringes move the band of one image against that of the other: the common one lies half way.
+        _centre(patch, (centres[0] + by_row / 2, centres[1] + by_col / 2))
         d_row, d_col, height = _climb(patch, tables[0], tables[1], taps)
         rim = row == REACH or row == REACH + rows - 1 or col == REACH or col == REACH + cols - 1
         states[i] = EDGE if rim else FOUND

@@ -77,8 +77,8 @@ def measure(
     """Find every chip of one complex image in another on the same grid.
 
     Amplitudes are matched at twice the samples, taken of the complex images before detection: it doubles the band. The
-    complex correlation is matched as well, with the fringes of each chip taken away, and used where its predicted
-    error is smaller and noise would hardly have such a peak. The score is the one of the two that was used:
+    complex correlation is matched as well, with the fringes between the images taken away, and used where its
+    predicted error is smaller and noise would hardly have such a peak. The score is the one of the two that was used:
     correlation of amplitudes, or coherence.
 
     Parameters
