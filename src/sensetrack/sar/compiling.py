@@ -99,19 +99,19 @@ _OWN = uuid.uuid4().hex[:8]
 """What tells the files of this process."""
 
 
-def _announce() -> None:
-    """Say once why the first scene takes longer; nothing where the machine code is found on disk."""
+def announce(module: str, what: str) -> None:
+    """Say once that kernels beside a module are compiled; nothing where their machine code is found on disk."""
     said: list[bool] = []
+    log, room = logging.getLogger(module), module.rpartition(".")[0]
 
     def on_start(_: Any, happening: Any) -> None:
-        room = __name__.rpartition(".")[0]
         if not said and (happening.data["dispatcher"].py_func.__module__ or "").startswith(room):
             said.append(True)
-            _LOG.info("compiling the radar geometry for this processor: some seconds, once per machine")
+            log.info("compiling %s for this processor: some seconds, once per machine", what)
 
     listener = type("_Announcer", (event.Listener,), {"on_start": on_start, "on_end": lambda *_: None})
     event.register("numba:compile", listener())
 
 
 if WORKS:
-    _announce()
+    announce(__name__, "the radar geometry")

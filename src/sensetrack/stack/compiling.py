@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sensetrack.sar.compiling import WORKS
+from sensetrack.sar.compiling import WORKS, announce
 from sensetrack.sar.compiling import compiled as compiled_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-_LOG = logging.getLogger(__name__)
 
 
 def compiled(function: F) -> F:
@@ -36,23 +33,5 @@ def _sources() -> tuple[tuple[str, int, int], ...]:
 
 _SOURCES = _sources()
 
-
-def _announce() -> None:
-    """Say once why the first series takes longer; nothing where the machine code is found on disk."""
-    from numba.core import event
-
-    said: list[bool] = []
-
-    def on_start(_: Any, happening: Any) -> None:
-        room = __name__.rpartition(".")[0]
-        if not said and (happening.data["dispatcher"].py_func.__module__ or "").startswith(room):
-            said.append(True)
-            _LOG.info("compiling the time series for this processor: some seconds, once per machine")
-
-    listener = type("_Announcer", (event.Listener,), {"on_start": on_start, "on_end": lambda *_: None})
-    register: Any = event.register
-    register("numba:compile", listener())
-
-
 if WORKS:
-    _announce()
+    announce(__name__, "the time series")
