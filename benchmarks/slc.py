@@ -186,11 +186,12 @@ def page(run: Run, verdicts: list[Verdict]) -> str:
     lines = [
         "---", "orphan: true", "---", "",
         "# Benchmarks of two SLCs to velocity", "",
-        f"Written by `benchmarks/slc.py{' --data ...' if run.given.data else ''}` on {processor()}",
-        f"({load()} at the end), Python {platform.python_version()}, numpy {np.__version__},",
+        f"Written by `make bench` (`benchmarks/slc.py`{', with the test data' if run.pairs.data else ''}) on",
+        f"{processor()} ({load()} at the end), Python {platform.python_version()}, numpy {np.__version__},",
         f"scipy {scipy.__version__}.", "",
         "Pairs of whole bursts are simulated with the range and Doppler equations, speckle of coherence 0.7 in the",
-        f"annotated bands, and written as SAFE products: {run.pairs.what}.",
+        "annotated bands, and written as SAFE products:",
+        f"{run.pairs.what}.",
         "What is measured is held against where the ground really went: 30 m west, 40 m south, and a slide of 12 m",
         "along the flight that goes down by 0.8 m, or nothing. Geometry shifts the second image by up to 6 samples and",
         "3 lines, which co-registration has to take away.", "",
@@ -218,8 +219,15 @@ def _page_accuracy(run: Run) -> list[str]:
         "only. MAD: median absolute deviation; NMAD: that times 1.4826; *lost*: good but more than half a pixel off;",
         "*as topsApp*: bursts with their carrier put together, amplitudes matched as ampcor of ISCE2 does",
         '(`compat="isce2"`).', "",
-        *table(head, rows), "",
+        *table(head, rows), "", *_against(run),
     ]  # fmt: skip
+
+
+def _against(run: Run) -> list[str]:
+    """How much more topsApp scatters in azimuth, swath by swath."""
+    found = {row.what.rpartition(": ")[::2]: row.rows.nmad for row in run.rows}
+    ratios = [f"{value / found[what, DEFAULT]:.2f} ({what})" for (what, way), value in found.items() if way == COMPAT]
+    return [f"In azimuth, *as topsApp* scatters (NMAD) more by a factor of {', '.join(ratios)}.", ""] if ratios else []
 
 
 def _page_seams(run: Run) -> list[str]:

@@ -198,14 +198,16 @@ def command(case: Case, folder: Path, *options: str) -> tuple[list[str], float, 
     """Run `sensetrack slc`; return the command, its seconds and its largest resident memory."""
     words = ["slc", *map(str, case.pair.paths), "-o", str(folder), "--dem", str(case.dem), "--vertical", case.vertical]
     words += [*options, "--overwrite", "--quiet"]
-    code = "import sys, resource\nfrom sensetrack.cli import run\ncode = run(sys.argv[1:])\n"
-    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\nsys.exit(code)"
+    # The largest memory of a child that is asked for from outside would be that of this process where it began.
+    code = "import sys; from pathlib import Path; from sensetrack.cli import run; code = run(sys.argv[1:]); "
+    code += "status = Path('/proc/self/status'); lines = status.read_text().splitlines() if status.exists() else []; "
+    code += "print(*(line.split()[1] for line in lines if line.startswith('VmHWM')), 'nan'); sys.exit(code)"
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     took = time.perf_counter() - start
     if done.returncode:
         raise RuntimeError(f"sensetrack {' '.join(words)}: {done.stderr[-2000:]}")
-    return words, took, 1024.0 * float(done.stdout.split()[-1])
+    return words, took, 1024.0 * float(done.stdout.splitlines()[-1].split()[0])
 
 
 def metres(case: Case, key: str, what: str, folder: Path, *options: str) -> Metres:
