@@ -291,6 +291,8 @@ def _flagged(posts: RadarField, config: SlcConfig) -> RadarField:
         threshold=config.outlier_threshold,
         noise=config.outlier_noise,
         median=config.median if config.median > 1 else None,
+        # Chips overlap: posts closer than half a chip say the same, right or wrong.
+        spacing=tuple(max(1, chip // (2 * step)) for chip, step in zip(config.chip, config.step, strict=True)),
     )
     return filtered(posts, filters)
 
