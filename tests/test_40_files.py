@@ -22,7 +22,8 @@ from sensetrack.errors import (
     UnsafeInputError,
 )
 from sensetrack.files.atomic import output_folder
-from sensetrack.files.raster import BandSource, open_raster, parse_time, write_cog
+from sensetrack.files.cog import write_cog
+from sensetrack.files.raster import BandSource, open_raster, parse_time
 from sensetrack.files.safe import RASTERS, identify
 from sensetrack.files.vector import area_at_posts, read_polygons
 from sensetrack.ot.algorithms import NCC

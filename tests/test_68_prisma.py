@@ -428,7 +428,7 @@ def test_the_command_of_the_first_release_has_its_flags(tmp_path, product, capsy
 
 
 def test_an_elevation_model_is_for_level_2c(cli, tmp_path, product):
-    from sensetrack.files.raster import write_cog
+    from sensetrack.files.cog import write_cog
     from sensetrack.grid import Grid
 
     heights = Grid((90, 90), (50, 0, 653_000, 0, -50, 5_131_500), "EPSG:32632")

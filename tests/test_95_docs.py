@@ -20,7 +20,7 @@ from sensetrack import Flag, TrackConfig
 from sensetrack.cli import COMMANDS, PARTS, build_app
 from sensetrack.cli.seed import BaseCLI
 from sensetrack.cli.track import read_setting
-from sensetrack.files.raster import write_cog
+from sensetrack.files.cog import write_cog
 from sensetrack.grid import Grid
 from sensetrack.ot.algorithms import ALGORITHMS
 from sensetrack.ot.image_processing import PREPROCESSORS

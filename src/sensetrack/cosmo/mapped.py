@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-import sensetrack
 from sensetrack.cosmo.radiometry import Quantity, backscatter, quantity_of
-from sensetrack.errors import ConfigError, InputError, NoMatchError, NoOverlapError, SenseTrackWarning
+from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
 from sensetrack.files.dem import open_dem
-from sensetrack.files.tiled import write_tiled
 from sensetrack.ot.parameters import Parameters, PxPair, both
+from sensetrack.products.radar_map import CAUTION, RadarMap
 from sensetrack.sar.calibration import to_db
 from sensetrack.sar.geometry import geo2rdr
 from sensetrack.sar.heights import Level
@@ -26,20 +25,17 @@ from sensetrack.sentinel.s1_map import Ground, area_of, cut
 from sensetrack.snap_gpt.aoi import AOI
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
-    from sensetrack.blocks import Mapper
     from sensetrack.cosmo.product import Cosmo
     from sensetrack.cosmo.types import CosmoImage
     from sensetrack.grid import Grid
     from sensetrack.sar.heights import Surface
     from sensetrack.sar.radargrid import RadarGrid
 
-CAUTION = "apparent: vertical motion leaks into range"
-"""What is to be said of every motion on a map made from one look of a radar."""
 NEVER_MET = "this reader was tested on simulated products only"
 """What is to be said of every level, since no real product could be had."""
 _SIZES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 50.0, 100.0)
@@ -97,47 +93,13 @@ class CosmoConfig(Parameters):
         return value
 
 
-@dataclass(frozen=True, eq=False)
-class CosmoMap:
-    """A product on a map; its pixels are computed where they are read."""
-
-    path: Path
-    grid: Grid
-    bands: list[tuple[str, str, Any]]
-    """(name, unit, source of (rows, cols) float32 with NaN where nothing is known)."""
-    about: dict[str, Any]
-    """What the record says of it, as plain values."""
-    stem: str
-    """Of the name of a file."""
-    acquired: datetime
-    """When the middle of the map was seen, UTC."""
-    resolution: float
-    """Pixel, m, as asked for or as delivered."""
-
-    @property
-    def tags(self) -> dict[str, Any]:
-        """What the header of a file says."""
-        rest = {name.upper(): value for name, value in self.about.items() if name not in ("satellite", "acquired")}
-        software = f"sensetrack {sensetrack.__version__}"
-        sensor = self.about["satellite"]
-        return {"ACQUIRED": self.acquired.isoformat(), "SENSOR": sensor, "SOFTWARE": software, **rest}
-
-    def write(self, path: Path, *, mapper: Mapper = map, advance: Callable[[int, int], None] | None = None) -> int:
-        """Write a tiled GeoTIFF and return how many values are known."""
-        found = write_tiled(path, self.bands, self.grid, tags=self.tags, mapper=mapper, advance=advance)
-        if not found:
-            message = f"shows nothing of the map of {self.grid.shape[0]} x {self.grid.shape[1]} px"
-            raise NoMatchError(message, path=self.path, advice="does the elevation model cover the area of interest?")
-        return found
-
-
 def cosmo_map(
     product: Cosmo,
     config: CosmoConfig | None = None,
     *,
     grid: Grid | None = None,
     ground: tuple[Surface, dict[str, Any]] | None = None,
-) -> CosmoMap:
+) -> RadarMap:
     """Bring a product to a map.
 
     Parameters
@@ -191,12 +153,12 @@ def cosmo_map(
     bands = _named(list(chosen), sources, quantity, config.scale)
     bands += [(layer, UNITS[layer], terrain.layer(layer)) for layer in config.layers]
     size = config.resolution or pixel_of(first)
-    return CosmoMap(product.path, grid, bands, about, _stem(product, quantity, config), _seen(radar, grid), size)
+    return RadarMap(product.path, grid, bands, about, _stem(product, quantity, config), _seen(radar, grid), size)
 
 
 def _delivered(
     product: Cosmo, config: CosmoConfig, chosen: dict[str, list[CosmoImage]], quantity: Quantity, about: dict[str, Any]
-) -> CosmoMap:
+) -> RadarMap:
     """Return a product that lies on a map already, or a part of it."""
     for name in ("crs", "resolution", "looks", "dem", "vertical", "height", "speckle"):
         if getattr(config, name) not in (None, "none"):
@@ -223,7 +185,7 @@ def _delivered(
     middle = product.info.start + (product.info.stop - product.info.start) / 2
     bands = _named(list(chosen), sources, quantity, config.scale)
     size = first.spacing[1]
-    return CosmoMap(product.path, grid, bands, about, _stem(product, quantity, config), middle, size)
+    return RadarMap(product.path, grid, bands, about, _stem(product, quantity, config), middle, size)
 
 
 def looks_of(config: CosmoConfig, images: Sequence[CosmoImage]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sensetrack.cosmo.mapped import CosmoConfig, CosmoMap, cosmo_map
+from sensetrack.cosmo.mapped import CosmoConfig, cosmo_map
 from sensetrack.cosmo.product import open_cosmo
 from sensetrack.errors import ConfigError, InputError
 from sensetrack.files.atomic import output_folder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sensetrack.blocks import Mapper
     from sensetrack.cosmo.product import Cosmo
+    from sensetrack.products.radar_map import RadarMap
     from sensetrack.snap_gpt.looks import MultiLook
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def prepare_cosmo(
     overwrite: bool = False,
     mapper: Mapper = map,
     advance: Callable[[int, int], None] | None = None,
-) -> tuple[Path, CosmoMap, int]:
+) -> tuple[Path, RadarMap, int]:
     """Write a product as a GeoTIFF on a map; return its path, the map, and how many values are known.
 
     Parameters

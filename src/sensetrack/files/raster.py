@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # rasterio lets some of GDAL's own errors through
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
-from sensetrack.errors import ConfigError, InputError, MetadataError, OutputError
+from sensetrack.errors import ConfigError, InputError, MetadataError
 from sensetrack.files.bands import Band, grey_bands
 from sensetrack.files.damage import BlockSums, require_complete
 from sensetrack.files.decoded import Blocks
@@ -28,7 +27,7 @@ from sensetrack.ot.bands import LUMINANCE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -356,53 +355,6 @@ def parse_time(text: str, path: Path | None = None) -> datetime:
         message = f"an acquisition time must be ISO 8601 such as 2020-01-31T10:15:00Z, instead got {text!r}"
         raise kind(message, path=path) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def write_cog(
-    path: Path,
-    bands: Sequence[tuple[str, str, NDArray[Any]]],
-    grid: Grid,
-    *,
-    tags: dict[str, Any],
-    nodata: float | None,
-) -> None:
-    """Write a cloud-optimised GeoTIFF.
-
-    Parameters
-    ----------
-    bands : sequence of (description, unit, array)
-        Arrays of the grid's shape and one dtype.
-    tags : dict
-        Written to the default domain (others are lost in a copy); values that are not text become JSON.
-    nodata : float or None
-        Never 0.
-    """
-    first = bands[0][2]
-    profile: dict[str, Any] = {
-        "driver": "COG",
-        "width": grid.shape[1],
-        "height": grid.shape[0],
-        "count": len(bands),
-        "dtype": first.dtype.name,
-        "nodata": nodata,
-        "compress": "deflate",
-        "predictor": "yes",
-        "overview_resampling": "nearest",
-    }
-    if grid.crs is not None and grid.affine is not None:
-        profile |= {"crs": grid.crs.to_wkt(), "transform": grid.affine}
-    try:
-        with quiet_gdal(), rasterio.open(path, "w", **profile) as dataset:
-            for i, (description, unit, values) in enumerate(bands, start=1):
-                dataset.write(values, i)
-                dataset.set_band_description(i, description)
-                dataset.set_band_unit(i, unit)
-            dataset.update_tags(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in tags.items()})
-        with quiet_gdal(), rasterio.open(path, driver="GTiff") as check:
-            if check.count != len(bands) or check.shape != grid.shape:
-                raise OutputError("is not what was written", path=path)
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
 
 
 def drivers() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.files.raster import write_cog
+from sensetrack.files.cog import write_cog
 from sensetrack.ot import frames
 from sensetrack.ot.interfaces import Displacement, Flag, OffsetField
 from sensetrack.products.formats import FORMATS, files_of

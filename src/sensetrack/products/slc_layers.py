@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.files.raster import write_cog
+from sensetrack.files.cog import write_cog
 from sensetrack.ot.interfaces import Flag
 from sensetrack.products.layers import Layer
 

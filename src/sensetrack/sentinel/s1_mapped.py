@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import sensetrack
-from sensetrack.errors import ConfigError, InputError, NoMatchError, NoOverlapError, SenseTrackWarning
+from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
 from sensetrack.files.dem import open_dem
-from sensetrack.files.tiled import write_tiled
+from sensetrack.products.radar_map import CAUTION, RadarMap
 from sensetrack.sar.calibration import to_db
 from sensetrack.sar.features import UNITS as TEXTURE_UNITS
 from sensetrack.sar.features import normalised_difference, ratio
@@ -30,12 +29,11 @@ from sensetrack.snap_gpt.looks import S1_IW_SLC, estimate_multilook
 from sensetrack.snap_gpt.recipes import SARPreprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
-    from sensetrack.blocks import Mapper
     from sensetrack.grid import Grid
     from sensetrack.sar.heights import Surface
     from sensetrack.sar.radargrid import RadarGrid
@@ -44,44 +42,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 4 * 10**9
 """Pixels of a map beyond which a wrong resolution or area is likelier than such a job."""
-CAUTION = "apparent: vertical motion leaks into range"
-"""What is to be said of every motion on a map made from one look of a radar."""
-
-
-@dataclass(frozen=True, eq=False)
-class S1Map:
-    """A product on a map; its pixels are computed where they are read."""
-
-    path: Path
-    grid: Grid
-    bands: list[tuple[str, str, Any]]
-    """(name, unit, source of (rows, cols) float32 with NaN where nothing is known)."""
-    about: dict[str, Any]
-    """What the record says of it, as plain values."""
-    stem: str
-    """Of the name of a file."""
-    acquired: datetime
-    """When the middle of the map was seen, UTC."""
-    resolution: float
-    """Pixel that was asked for, m."""
-
-    @property
-    def tags(self) -> dict[str, Any]:
-        """What the header of a file says."""
-        return {
-            "ACQUIRED": self.acquired.isoformat(),
-            "SENSOR": self.about["mission"],
-            "SOFTWARE": f"sensetrack {sensetrack.__version__}",
-            **{name.upper(): value for name, value in self.about.items() if name not in ("mission", "acquired")},
-        }
-
-    def write(self, path: Path, *, mapper: Mapper = map, advance: Callable[[int, int], None] | None = None) -> int:
-        """Write a tiled GeoTIFF and return how many values are known."""
-        found = write_tiled(path, self.bands, self.grid, tags=self.tags, mapper=mapper, advance=advance)
-        if not found:
-            message = f"shows nothing of the map of {self.grid.shape[0]} x {self.grid.shape[1]} px"
-            raise NoMatchError(message, path=self.path, advice="does the elevation model cover the area of interest?")
-        return found
 
 
 def sentinel1_map(
@@ -90,7 +50,7 @@ def sentinel1_map(
     *,
     grid: Grid | None = None,
     ground: tuple[Surface, dict[str, Any]] | None = None,
-) -> S1Map:
+) -> RadarMap:
     """Bring a product to a map.
 
     Parameters
@@ -136,7 +96,7 @@ def sentinel1_map(
     bands = _bands(terrain, list(swaths), chain, config)
     stem = f"{product.info.name}_{name}" + ("_dB" if config.scale == "db" else "")
     size = config.resolution or chain.resolution
-    return S1Map(product.info.path, grid, bands, about, stem, _seen(radar, grid), size)
+    return RadarMap(product.info.path, grid, bands, about, stem, _seen(radar, grid), size)
 
 
 def require_size(grid: Grid, most: int, product: Sentinel1) -> None:

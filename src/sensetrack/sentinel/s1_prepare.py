@@ -12,7 +12,7 @@ from sensetrack.files.atomic import output_folder
 from sensetrack.grid import crs_name
 from sensetrack.sentinel.s1 import open_sentinel1
 from sensetrack.sentinel.s1_config import S1Config
-from sensetrack.sentinel.s1_mapped import S1Map, sentinel1_map
+from sensetrack.sentinel.s1_mapped import sentinel1_map
 from sensetrack.snap_gpt.lib import SARPreprocessor
 from sensetrack.snap_gpt.looks import S1_IW_SLC
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sensetrack.blocks import Mapper
+    from sensetrack.products.radar_map import RadarMap
     from sensetrack.sentinel.s1 import Sentinel1
 
 log = logging.getLogger(__name__)
 
-__all__ = ["S1Config", "S1Map", "S1Preprocessor", "prepare_sentinel1", "sentinel1_map"]
+__all__ = ["S1Config", "S1Preprocessor", "prepare_sentinel1", "sentinel1_map"]
 
 
 def prepare_sentinel1(
@@ -35,7 +36,7 @@ def prepare_sentinel1(
     overwrite: bool = False,
     mapper: Mapper = map,
     advance: Callable[[int, int], None] | None = None,
-) -> tuple[Path, S1Map, int]:
+) -> tuple[Path, RadarMap, int]:
     """Write a product as a GeoTIFF on a map; return its path, the map, and how many values are known.
 
     Parameters

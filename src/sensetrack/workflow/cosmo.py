@@ -6,15 +6,16 @@ import logging
 import warnings
 from typing import TYPE_CHECKING
 
-from sensetrack.cosmo.mapped import CosmoConfig, CosmoMap, cosmo_map, ground_grid, pixel_of, surface_of
-from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
+from sensetrack.cosmo.mapped import CosmoConfig, cosmo_map, ground_grid, pixel_of, surface_of
+from sensetrack.errors import ConfigError, NoOverlapError, SenseTrackWarning
 from sensetrack.files.pairing import ProductBand
-from sensetrack.ot.interfaces import Image
 from sensetrack.sentinel.s1_map import common
-from sensetrack.workflow.sentinel1 import Amplitude, crs_text
+from sensetrack.workflow.radar import mapped_band, shared_polarisation
+from sensetrack.workflow.sentinel1 import crs_text
 
 if TYPE_CHECKING:
     from sensetrack.cosmo.product import Cosmo
+    from sensetrack.products.radar_map import RadarMap
     from sensetrack.workflow.config import TrackConfig
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def cosmo_pair(first: Cosmo, second: Cosmo, config: TrackConfig) -> tuple[Produc
         if getattr(config, name) is not None:
             message = f"{name} is not for COSMO-SkyMed products, instead got {getattr(config, name)}"
             raise ConfigError(message, path=first.path, advice="leave it out")
-    polarisation = _polarisation(first, second, config)
+    polarisation = shared_polarisation(first, second, config)
     asked = {name: getattr(config, name) for name in OPTIONS}
     products = (first, second)
     if first.on_map or second.on_map:
@@ -56,11 +57,11 @@ def cosmo_pair(first: Cosmo, second: Cosmo, config: TrackConfig) -> tuple[Produc
         settings = CosmoConfig(polarisations=(polarisation,), aoi=config.aoi, method="cubic", **asked)
         maps = _on_one_map(products, settings, polarisation, config.margin)
     log.info("%s of %d x %d px", polarisation, *maps[0].grid.shape)
-    one, other = (_band(made, product) for made, product in zip(maps, products, strict=True))
+    one, other = (mapped_band(made, product.path) for made, product in zip(maps, products, strict=True))
     return one, other
 
 
-def _on_one_map(products: tuple[Cosmo, Cosmo], settings: CosmoConfig, polarisation: str, margin: int) -> list[CosmoMap]:
+def _on_one_map(products: tuple[Cosmo, Cosmo], settings: CosmoConfig, polarisation: str, margin: int) -> list[RadarMap]:
     images = products[0].chosen((polarisation,))[polarisation]
     settings = settings.model_copy(update={"resolution": settings.resolution or pixel_of(images)})
     with warnings.catch_warnings(record=True) as caught:  # the same of both is said once
@@ -79,25 +80,3 @@ def _on_one_map(products: tuple[Cosmo, Cosmo], settings: CosmoConfig, polarisati
     for message in {str(warning.message): warning for warning in caught}.values():
         warnings.warn(str(message.message), message.category, stacklevel=3)
     return maps
-
-
-def _band(made: CosmoMap, product: Cosmo) -> ProductBand:
-    name, _, source = made.bands[0]
-    image = Image(
-        Amplitude(source), made.grid.affine, made.grid.crs,
-        band_names=(name,), acquired=made.acquired, sensor=made.about["satellite"],
-    )  # fmt: skip
-    return ProductBand(product.path, image, made.about | {"band": name, "tracked": "amplitude"})
-
-
-def _polarisation(first: Cosmo, second: Cosmo, config: TrackConfig) -> str:
-    shared = [one for one in first.polarisations if one in second.polarisations]
-    if not shared:
-        sides = f"{', '.join(first.polarisations)} and {', '.join(second.polarisations)}"
-        raise InputError(f"must share a polarisation with the reference, instead got {sides}", path=second.path)
-    if config.band is None:
-        return shared[0]
-    if str(config.band) not in shared:
-        message = f"band must be a polarisation that both products have, {', '.join(shared)}, instead got {config.band}"
-        raise ConfigError(message, path=first.path, advice=f"say --band {shared[0]}")
-    return str(config.band)

@@ -12,7 +12,8 @@ from affine import Affine
 from scipy import ndimage
 
 from sensetrack.files.atomic import output_folder
-from sensetrack.files.raster import BandSource, open_raster, write_cog
+from sensetrack.files.cog import write_cog
+from sensetrack.files.raster import BandSource, open_raster
 from sensetrack.files.vector import write_outline
 from sensetrack.grid import Grid
 from sensetrack.ot.bias import nmad

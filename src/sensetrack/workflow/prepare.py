@@ -25,12 +25,11 @@ from sensetrack.workflow.scenes import open_product, refuse_inside
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sensetrack.cosmo.mapped import CosmoMap
     from sensetrack.cosmo.product import Cosmo
     from sensetrack.files.pairing import ProductBand
     from sensetrack.ot.interfaces import Image
+    from sensetrack.products.radar_map import RadarMap
     from sensetrack.sentinel.s1 import Sentinel1
-    from sensetrack.sentinel.s1_mapped import S1Map
     from sensetrack.sentinel.sentinel2 import Clouds
 
 log = logging.getLogger(__name__)
@@ -167,7 +166,7 @@ def _radar(
 
 def _mapped(
     product: Sentinel1 | Cosmo, output: str | os.PathLike[str], settings: dict[str, Any], **options: Any
-) -> tuple[Path, S1Map | CosmoMap, int]:
+) -> tuple[Path, RadarMap, int]:
     """Write a radar product on a map by what its mission says."""
     from sensetrack.cosmo.product import Cosmo
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sensetrack.errors import ConfigError, NoMatchError, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
-from sensetrack.files.raster import write_cog
+from sensetrack.files.cog import write_cog
 from sensetrack.files.vector import write_points
 from sensetrack.ot.interfaces import Flag, OffsetField
 from sensetrack.pictures.maps import displacement_picture

@@ -9,25 +9,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
 from sensetrack.files.pairing import ProductBand, open_image
 from sensetrack.files.tiled import write_tiled
 from sensetrack.ot.interfaces import Image
-from sensetrack.sar.calibration import to_amplitude
-from sensetrack.sar.lazy import Lazy
 from sensetrack.sentinel.s1_chain import chosen_swaths
 from sensetrack.sentinel.s1_config import S1Config
 from sensetrack.sentinel.s1_map import common
-from sensetrack.sentinel.s1_mapped import S1Map, ground_grid, on_orbit, require_size, sentinel1_map, surface_of
+from sensetrack.sentinel.s1_mapped import ground_grid, on_orbit, require_size, sentinel1_map, surface_of
 from sensetrack.workflow.executors import threads
+from sensetrack.workflow.radar import Amplitude, mapped_band, shared_polarisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from sensetrack.blocks import Mapper
     from sensetrack.grid import Grid
@@ -38,17 +33,6 @@ log = logging.getLogger(__name__)
 
 OPTIONS = ("chain", "dem", "vertical", "orbits", "crs", "resolution")
 """Settings of a tracking job that are about Sentinel-1 products only."""
-
-
-class Amplitude(Lazy):
-    """The square root of a backscatter that is computed where it is read; negative powers are 0."""
-
-    def __init__(self, source: Any) -> None:
-        self.source, self.shape, self.dtype = source, source.shape, np.dtype(np.float32)
-
-    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
-        """Read a window."""
-        return to_amplitude(self.source[rows, cols])
 
 
 def sentinel1_pair(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> tuple[ProductBand, ProductBand]:
@@ -71,7 +55,7 @@ def sentinel1_pair(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> 
     if config.nodata is not None:
         message = f"a Sentinel-1 product says itself what is missing, instead got --nodata {config.nodata:g}"
         raise ConfigError(message, path=first.path, advice="leave it out")
-    polarisation = _polarisation(first, second, config)
+    polarisation = shared_polarisation(first, second, config)
     asked = {name: getattr(config, name) for name in OPTIONS}
     settings = S1Config(polarisations=(polarisation,), aoi=config.aoi, method="cubic", **asked)
     products = [on_orbit(product, settings) for product in (first, second)]
@@ -91,30 +75,8 @@ def sentinel1_pair(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> 
         kind = next(warning.category for warning in caught if str(warning.message) == message)
         warnings.warn(message, kind, stacklevel=2)
     log.info("%s of %d x %d px, chain %s", polarisation, *grid.shape, maps[0].about["chain"])
-    one, other = (_band(made, product) for made, product in zip(maps, products, strict=True))
+    one, other = (mapped_band(made, product.path) for made, product in zip(maps, products, strict=True))
     return one, other
-
-
-def _band(made: S1Map, product: Sentinel1) -> ProductBand:
-    name, _, source = made.bands[0]
-    image = Image(
-        Amplitude(source), made.grid.affine, made.grid.crs,
-        band_names=(name,), acquired=made.acquired, sensor=made.about["mission"],
-    )  # fmt: skip
-    return ProductBand(product.path, image, made.about | {"band": name, "tracked": "amplitude"})
-
-
-def _polarisation(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> str:
-    both = [one for one in first.polarisations if one in second.polarisations]
-    if not both:
-        sides = f"{', '.join(first.polarisations)} and {', '.join(second.polarisations)}"
-        raise InputError(f"must share a polarisation with the reference, instead got {sides}", path=second.path)
-    if config.band is None:
-        return both[0]
-    if str(config.band) not in both:
-        message = f"band must be a polarisation that both products have, {', '.join(both)}, instead got {config.band}"
-        raise ConfigError(message, path=first.path, advice=f"say --band {both[0]}")
-    return str(config.band)
 
 
 def _shared(grids: list[Grid], second: Sentinel1) -> Grid:
