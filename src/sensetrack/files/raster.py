@@ -251,6 +251,10 @@ def choose_band(file: RasterFile, band: int) -> int:
     return band
 
 
+_SMALL = 2**22
+"""Pixels of a raster that is read at once: hundreds of small windows would take longer."""
+
+
 class BandSource:
     """Pixels of one band, or the grey of three, as floating numbers, NaN where nothing was measured.
 
@@ -280,16 +284,29 @@ class BandSource:
         self.dtype = np.dtype(np.float32 if exact else np.float64)
         self.shape = file.grid.shape
         self._pixels: NDArray[Any] | None = None
+        self._damaged = False
         self._decoding = threading.Lock()
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
         rows, cols = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
-        if self.file.driver not in ("JPEG", "PNG"):
-            return self._masked(rows, cols)
-        with self._decoding:  # such a picture can only be decoded from its top: once, when first needed
-            if self._pixels is None:
-                self._pixels = self._masked(slice(0, self.shape[0]), slice(0, self.shape[1]))
-        return self._pixels[rows, cols]
+        whole = self._whole()
+        return self._masked(rows, cols) if whole is None else whole[rows, cols]
+
+    def _whole(self) -> NDArray[Any] | None:
+        """Return all pixels where they are to be read once, when first needed; None where windows are better."""
+        # A picture can only be decoded from its top.
+        picture = self.file.driver in ("JPEG", "PNG")
+        if not (picture or self.shape[0] * self.shape[1] <= _SMALL) or self._damaged:
+            return None
+        with self._decoding:
+            if self._pixels is None and not self._damaged:
+                try:
+                    self._pixels = self._masked(slice(0, self.shape[0]), slice(0, self.shape[1]))
+                except InputError:
+                    if picture:
+                        raise
+                    self._damaged = True  # somewhere: perhaps not where it is looked at
+            return self._pixels
 
     def _masked(self, rows: slice, cols: slice) -> NDArray[Any]:
         # Whether a zero lies in a square of zeros is seen only with its neighbours.
