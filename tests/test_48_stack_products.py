@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime
+from pathlib import Path
 
 import geopandas
 import h5py
@@ -12,9 +13,16 @@ import pytest
 import xarray
 from affine import Affine
 
-from sensetrack.errors import InputError
+from sensetrack.errors import EngineNotFoundError, InputError, OutputError
 from sensetrack.grid import Grid
-from sensetrack.products.timeseries import PairCube, SeriesCube, read_pair_cube, write_pair_cube, write_series
+from sensetrack.products.timeseries import (
+    PairCube,
+    SeriesCube,
+    read_pair_cube,
+    write_pair_cube,
+    write_series,
+    write_series_zarr,
+)
 from sensetrack.products.timeseries_mintpy import MintpySeries, read_mintpy, write_mintpy
 from sensetrack.products.timeseries_points import (
     points_of,
@@ -145,6 +153,91 @@ def test_series_are_read_by_xarray(tmp_path):
         assert file["dx"].attrs["ancillary_variables"] == "dx_error"
         assert file["vx"].attrs["units"] == "m/day"
         assert file["time"].values[2] == np.datetime64("2023-09-12T05:10:01")
+
+
+def wide_cube(grid: Grid) -> SeriesCube:
+    """More posts than fit one chunk."""
+    dx = np.cumsum(np.random.default_rng(6).normal(size=(3, *grid.shape)), axis=0).astype(np.float32)
+    dx[1, 2, 3] = np.nan
+    maps = {"vx": dx[0] / 36, "pairs": np.arange(dx[0].size, dtype=np.int32).reshape(grid.shape)}
+    return SeriesCube(
+        DATES, {"dx": dx, "dy": -2 * dx}, {"dx": dx * 0 + 0.1, "dy": dx * 0 + 0.3}, grid, maps, {"vx": "m/day"}
+    )
+
+
+def test_zarr_holds_what_netcdf_holds(tmp_path):
+    cube = wide_cube(Grid((70, 130), GRID.affine, GRID.crs))
+    write_series(tmp_path / "series.nc", cube, software="sensetrack 9")
+    write_series_zarr(tmp_path / "series.zarr", cube, software="sensetrack 9")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["series.nc", "series.zarr"]
+    assert (tmp_path / "series.zarr" / ".zmetadata").is_file()
+    with (
+        xarray.open_zarr(tmp_path / "series.zarr", chunks=None, consolidated=True) as file,
+        xarray.open_dataset(tmp_path / "series.nc", engine="h5netcdf") as other,
+    ):
+        assert file["dx"].encoding["chunks"] == (3, 64, 64)
+        assert file["pairs"].dtype == np.int32
+        assert file["dy_error"].attrs == {"long_name": "standard error of dy", "units": "m", "grid_mapping": "mapping"}
+        assert file["mapping"].attrs["crs_wkt"] == other["mapping"].attrs["crs_wkt"]
+        assert file["time"].values[2] == np.datetime64("2023-09-12T05:10:01")
+        np.testing.assert_array_equal(file["dx"].values, cube.displacement["dx"])
+        xarray.testing.assert_identical(file.load(), other.load())
+
+
+def test_zarr_without_georeference(tmp_path):
+    write_series_zarr(tmp_path / "series.zarr", wide_cube(Grid((3, 5))))
+    with xarray.open_zarr(tmp_path / "series.zarr", chunks=None) as file:
+        assert "mapping" not in file
+        assert file["x"].values.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+        assert file["dx"].encoding["chunks"] == (3, 3, 5)
+
+
+def test_an_older_zarr_is_replaced_as_a_whole(tmp_path):
+    where = tmp_path / "series.zarr"
+    write_series_zarr(where, wide_cube(Grid((70, 130), GRID.affine, GRID.crs)))
+    write_series_zarr(where, SeriesCube(DATES, {"dz": make_series()}, {}, GRID))
+    with xarray.open_zarr(where, chunks=None) as file:
+        assert set(file.data_vars) == {"dz", "mapping"}
+    assert {path.name for path in where.iterdir()} >= {"dz"}
+    assert not (where / "dx").exists()
+    assert list(tmp_path.iterdir()) == [where]
+
+
+def test_a_zarr_that_fails_leaves_the_older_one(tmp_path, monkeypatch):
+    where = tmp_path / "series.zarr"
+    cube = SeriesCube(DATES, {"dx": make_series()}, {}, GRID)
+    write_series_zarr(where, cube)
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.suffix == ".part":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OutputError, match=r"series\.zarr: cannot be written"):
+        write_series_zarr(where, SeriesCube(DATES, {"dz": make_series()}, {}, GRID))
+    assert list(tmp_path.iterdir()) == [where]
+    with xarray.open_zarr(where, chunks=None) as file:
+        assert "dx" in file
+
+
+def test_zarr_replaces_nothing_else(tmp_path):
+    cube = SeriesCube(DATES, {"dx": make_series()}, {}, GRID)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    (tmp_path / "file.zarr").write_text("mine")
+    for name in ("notes", "file.zarr"):
+        with pytest.raises(OutputError, match="no folder of Zarr"):
+            write_series_zarr(tmp_path / name, cube)
+    assert (tmp_path / "notes" / "mine.txt").read_text() == (tmp_path / "file.zarr").read_text() == "mine"
+
+
+def test_zarr_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineNotFoundError, match=r"sensetrack\[zarr\]"):
+        write_series_zarr(tmp_path / "series.zarr", wide_cube(GRID))
+    assert not list(tmp_path.iterdir())
 
 
 def test_mintpy_comes_back(tmp_path):

@@ -38,6 +38,8 @@ class View:
     """Inches per pixel of the image."""
     metres: tuple[float, float] | None
     """Metres on the ground per pixel of the image; None = unknown."""
+    pixel: str = "px"
+    """What a pixel of the image is called where its metres are unknown."""
 
     @property
     def left(self) -> float:
@@ -61,6 +63,10 @@ class Legend:
     """(rows, cols), bits of `Flag`."""
     grid: Grid
     """Grid of posts."""
+    what: str = ""
+    """What the colours show; by default the length of an offset or a displacement, as the unit says."""
+    notes: tuple[str, str] | None = None
+    """What is said beside the hatching; by default how many posts have which flag."""
 
 
 def load() -> None:
@@ -68,7 +74,7 @@ def load() -> None:
     import matplotlib.backends.backend_agg
     import matplotlib.figure  # noqa: F401
 
-    _printable("")
+    printable("")
 
 
 def draw_legend(figure: Figure, view: View, legend: Legend) -> None:
@@ -79,14 +85,23 @@ def draw_legend(figure: Figure, view: View, legend: Legend) -> None:
     _draw_scale_bar(foot, view)
     _draw_key(foot, legend)
     _draw_north(foot, legend.grid, view)
-    _draw_flags(foot, legend.flags, figure.dpi)
+    _draw_hatching(foot, legend.notes or _flags_in_words(legend.flags), figure.dpi)
 
 
 def draw_titles(figure: Figure, view: View, title: str, subtitle: str) -> None:
     """Write both headings above the map."""
     height = view.map_size[0] + HEAD + FOOT
-    _fitted(figure, (MARGIN, height - 0.36), title, view.width, fontsize=13, weight="bold")
-    _fitted(figure, (MARGIN, height - 0.60), subtitle, view.width, fontsize=9.5, color="#555555")
+    fitted(figure, (MARGIN, height - 0.36), title, view.width, fontsize=13, weight="bold")
+    fitted(figure, (MARGIN, height - 0.60), subtitle, view.width, fontsize=9.5, color="#555555")
+
+
+def print_figure(figure: Figure, target: Any) -> None:
+    """Write a figure as a PNG to a path or a file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    # Packing harder takes three times as long for 4 % of the size.
+    canvas.print_png(target, metadata={"Software": None}, pil_kwargs={"compress_level": 2})
 
 
 def colours(share: Array) -> Array:
@@ -132,10 +147,10 @@ def bare_axes(figure: Figure, corner: tuple[float, float], size: tuple[float, fl
 
 def _write(ax: Axes, x: float, y: float, text: str, **style: Any) -> Any:
     style = {"fontsize": 8, "color": INK, "va": "center", **style}
-    return ax.text(x, y, _printable(text), family="DejaVu Sans", parse_math=False, **style)
+    return ax.text(x, y, printable(text), family="DejaVu Sans", parse_math=False, **style)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Replace what the font cannot draw (it would warn) and keep everything on one line."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
@@ -143,10 +158,10 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "?" for c in " ".join(text.split()))
 
 
-def _fitted(figure: Figure, place: tuple[float, float], text: str, room: float, **style: Any) -> None:
+def fitted(figure: Figure, place: tuple[float, float], text: str, room: float, **style: Any) -> None:
     """Write a heading at a place in inches, smaller and at last shortened where it is too long."""
     wide, tall = figure.get_size_inches()
-    text = _printable(text)
+    text = printable(text)
     style = {**style, "family": "DejaVu Sans", "parse_math": False}
     label = figure.text(place[0] / wide, place[1] / tall, text, **style)
 
@@ -168,8 +183,8 @@ def _round_down(value: float) -> float:
 
 def _draw_ramp(figure: Figure, foot: Axes, legend: Legend) -> None:
     """Draw the colour bar as the colours look over a mid-grey image."""
-    what = "offset" if legend.unit == "px" else "displacement"
-    _write(foot, 0, 1.22, f"Length of {what} ({legend.unit})", weight="bold")
+    what = legend.what or ("Length of offset" if legend.unit == "px" else "Length of displacement")
+    _write(foot, 0, 1.22, f"{what} ({legend.unit})", weight="bold")
     if np.isnan(legend.highest):
         _write(foot, 0, 0.98, "no good posts", color="#777777")
         return
@@ -193,7 +208,7 @@ def _draw_scale_bar(foot: Axes, view: View) -> None:
     per_inch = 1 / view.scale[1] if view.metres is None else view.metres[1] / view.scale[1]
     length = _round_down(min(1.25, view.map_size[1]) * per_inch)
     inches = length / per_inch
-    unit, size = ("px", 1.0) if view.metres is None else ("km", 1e3) if length >= 1000 else ("m", 1.0)
+    unit, size = (view.pixel, 1.0) if view.metres is None else ("km", 1e3) if length >= 1000 else ("m", 1.0)
     _write(foot, left, 1.22, "Scale", weight="bold")
     for k, colour in enumerate((INK, "white")):
         foot.barh(1.02, inches / 2, 0.08, left + k * inches / 2, color=colour, edgecolor=INK, linewidth=0.6)
@@ -226,22 +241,31 @@ def _draw_north(foot: Axes, grid: Grid, view: View) -> None:
     _write(foot, middle[0] + 1.55 * step[0], middle[1] + 1.55 * step[1], "N", ha="center", weight="bold")
 
 
-def _draw_flags(foot: Axes, flags: Array, dpi: float) -> None:
-    """Explain the hatching: share of good posts and the main reasons against the others."""
+def _draw_hatching(foot: Axes, notes: tuple[str, str], dpi: float) -> None:
+    """Explain the hatching in two lines."""
     foot.fill_between([0, 0.34], 0.28, 0.50, color="#8a8a8a", linewidth=0)
     picture = hatching(np.ones((round(0.22 * dpi), round(0.34 * dpi)), bool))
     foot.imshow(picture, extent=(0, 0.34, 0.28, 0.50), aspect="auto", interpolation="nearest", zorder=3)
-    count = f"{flags.size:,} post" + ("s" if flags.size != 1 else "")
+    _write(foot, 0.44, 0.47, notes[0])
+    _write(foot, 0.44, 0.29, notes[1], color="#555555")
+
+
+def _flags_in_words(flags: Array) -> tuple[str, str]:
+    """Return the share of good posts, and the main reasons against the others."""
     good = float(np.mean(flags == 0))
-    text = f"Not to be trusted: {_percent(1 - good)} of {count}; {_percent(good)} are good"
-    _write(foot, 0.44, 0.47, text)
+    text = f"Not to be trusted: {percent(1 - good)} of {count_of(flags.size)}; {percent(good)} are good"
     shares = {flag: float(np.mean((flags & flag.bit) != 0)) for flag in Flag}
     main = [flag for flag in sorted(Flag, key=lambda flag: -shares[flag]) if shares[flag] > 0][:4]
-    reasons = " · ".join(f"{_name(flag)} {_percent(shares[flag])}" for flag in main)
-    _write(foot, 0.44, 0.29, reasons, color="#555555")
+    return text, " · ".join(f"{_name(flag)} {percent(shares[flag])}" for flag in main)
 
 
-def _percent(share: float) -> str:
+def count_of(posts: int) -> str:
+    """Say how many posts there are."""
+    return f"{posts:,} post" + ("s" if posts != 1 else "")
+
+
+def percent(share: float) -> str:
+    """Say a share in per cent, never 0 for some nor 100 for almost all."""
     if 0 < share < 0.001:
         return "< 0.1 %"
     if 0.999 < share < 1:

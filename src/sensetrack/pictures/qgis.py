@@ -39,6 +39,7 @@ _LOOKS = {
     "velocity.tif": _Look("speed", LENGTH),
     "offsets.tif": _Look("d_row", SIGNED),
     "quality.tif": _Look("score", SHARE),
+    "geometry.tif": _Look("incidence", LENGTH),
 }
 _FLAG_COLOURS = {
     Flag.NO_DATA: "#bdbdbd", Flag.LOW_TEXTURE: "#8c6d31", Flag.PEAK_AT_EDGE: "#9467bd", Flag.LOW_SCORE: "#ff7f0e",
@@ -52,12 +53,22 @@ _TELLING = (
 """Where reasons add up, the first of these gives the colour: what lies at the root of the others."""
 
 
-def write_styles(folder: Path, layers: list[Layer]) -> None:
-    """Write a style beside every file of a product, with the same stem."""
-    flags = next(values for layer in layers for name, _, values in layer.bands if name == "flags")
+def write_styles(folder: Path, layers: list[Layer], looks: dict[str, tuple[str, str]] | None = None) -> None:
+    """Write a style beside every file of a product, with the same stem.
+
+    Parameters
+    ----------
+    folder : Path
+    layers : list of Layer
+    looks : dict, optional
+        Band and ramp (LENGTH, SIGNED or SHARE of `sensetrack.pictures.ramps`) by which a file is shown; those of
+        `track` and `slc` are known.
+    """
+    known = _LOOKS | {file: _Look(*look) for file, look in (looks or {}).items()}
+    flags = next((values for layer in layers for name, _, values in layer.bands if name == "flags"), None)
     for layer in layers:
-        look = _LOOKS.get(layer.file)
-        renderer = _palette(flags) if look is None else _pseudocolour(layer, look, flags == 0)
+        look = known.get(layer.file)
+        renderer = _palette(layer.bands[0][2]) if look is None else _pseudocolour(layer, look, flags)
         tree = ET.ElementTree(_document(renderer))
         ET.indent(tree)
         path = (folder / layer.file).with_suffix(".qml")
@@ -94,12 +105,12 @@ def _renderer(kind: str, band: int, **more: str) -> ET.Element:
     return renderer
 
 
-def _pseudocolour(layer: Layer, look: _Look, good: Array) -> ET.Element:
+def _pseudocolour(layer: Layer, look: _Look, flags: Array | None) -> ET.Element:
     names = [name for name, _, _ in layer.bands]
     band = names.index(look.band)
     _, unit, values = layer.bands[band]
     suffix = "" if unit == "1" else f" {unit}"
-    classes = _classes(values, good, look.ramp)
+    classes = _classes(values, np.isfinite(values) if flags is None else flags == 0, look.ramp)
     low, high = classes[0][0], classes[-1][0]
     ends = {"classificationMin": repr(low), "classificationMax": repr(high)}
     renderer = _renderer("singlebandpseudocolor", band + 1, **ends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from sensetrack.pictures.legend import (
     draw_legend,
     draw_titles,
     hatching,
+    print_figure,
 )
 from sensetrack.pictures.ramps import COVERED, round_up
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from sensetrack.ot.fields import Displacement, OffsetField
@@ -43,16 +45,38 @@ _ARROWS = 28
 
 
 @dataclass(frozen=True, eq=False)
-class _Posts:
+class Posts:
     """What is drawn, one value per post; NaN = no good post there."""
 
     size: Array
+    """Length of the motion, in the unit of the legend."""
     right: Array
+    """The motion along the columns, down the rows for `down`; as long as `size` where pixels are square."""
     down: Array
     bad: Array
+    """True = hatched."""
     box: tuple[float, float, float, float]
+    """Left, right, bottom and top of the posts, px of the image."""
     limit: float
+    """Length at the end of the colours."""
     highest: float
+    """Largest length; NaN = no good post."""
+
+    @classmethod
+    def of(
+        cls, size: Array, right: Array, down: Array, *, step: tuple[float, float], first: tuple[float, float]
+    ) -> Posts:
+        """Thin posts out to what can be seen: of `step` px, the first one at `first` (rows, cols); NaN = hatched."""
+        good = np.isfinite(size)
+        every = max(1, -(-max(size.shape) // _MAX_SIDE))
+        shown = _thinned(size, every)
+        top, left = first[0] - step[0] / 2, first[1] - step[1] / 2
+        # Thinned cells are wider, and the last one may reach beyond the last post.
+        box = (left, left + shown.shape[1] * every * step[1], top + shown.shape[0] * every * step[0], top)
+        high, highest = np.percentile(size[good], [COVERED, 100]) if good.any() else (0.0, np.nan)
+        bad = _thinned((~good).astype(np.float32), every) > 0.5
+        moved = _thinned(right, every), _thinned(down, every)
+        return cls(shown, *moved, bad, box, round_up(float(high)), float(highest))
 
 
 def draw_quicklook(
@@ -91,14 +115,39 @@ def draw_quicklook(
     dpi : int
         Pixels per inch; pictures are 6 to 14 inches wide.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    metres = None
+    if offsets.grid.georeferenced:
+        rows, cols = offsets.grid.pixel_size
+        metres = (rows / offsets.step[0], cols / offsets.step[1])
+    posts = _posts(offsets, displacement, first_post)
+    unit, flags = ("px", offsets.flags) if displacement is None else ("m", displacement.flags)
+    legend = Legend(unit, posts.limit, posts.highest, 0.0, flags, offsets.grid)
+    figure, _ = compose(posts, legend, plan(extent, metres), backdrop, extent, title=title, subtitle=subtitle, dpi=dpi)
+    print_figure(figure, path)
+
+
+def compose(
+    posts: Posts,
+    legend: Legend,
+    view: View,
+    backdrop: Array,
+    extent: tuple[int, int],
+    *,
+    title: str,
+    subtitle: str,
+    dpi: int,
+) -> tuple[Figure, Axes]:
+    """Put a map of motion together: backdrop, colours, hatching, arrows, legend and headings.
+
+    Returns
+    -------
+    figure, axes : Figure, Axes
+        The picture, and its map, which counts px of the image.
+    """
     from matplotlib.figure import Figure
 
-    view = _plan(offsets, extent)
-    posts = _posts(offsets, displacement, first_post)
     size = (view.width + 2 * MARGIN, view.map_size[0] + HEAD + FOOT)
     figure = Figure(size, dpi=dpi, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)
     ax = bare_axes(figure, (MARGIN + view.left, FOOT), (view.map_size[1], view.map_size[0]))
     ax.set(xlim=(0, extent[1]), ylim=(extent[0], 0), autoscale_on=False)
     _draw_backdrop(ax, backdrop, extent)
@@ -108,20 +157,14 @@ def draw_quicklook(
     per_inch = _draw_arrows(ax, posts, view)
     for spine in ax.spines.values():
         spine.set(visible=True, linewidth=0.7, color=INK)
-    unit, flags = ("px", offsets.flags) if displacement is None else ("m", displacement.flags)
-    draw_legend(figure, view, Legend(unit, posts.limit, posts.highest, per_inch, flags, offsets.grid))
+    draw_legend(figure, view, replace(legend, per_inch=per_inch))
     draw_titles(figure, view, title, subtitle)
-    # Packing harder takes three times as long for 4 % of the size.
-    canvas.print_png(path, metadata={"Software": None}, pil_kwargs={"compress_level": 2})
+    return figure, ax
 
 
-def _plan(offsets: OffsetField, extent: tuple[int, int]) -> View:
-    """Choose the size of the map from the shape of the image on the ground."""
-    metres = None
-    ground = (1.0, 1.0)
-    if offsets.grid.georeferenced:
-        rows, cols = offsets.grid.pixel_size
-        metres = ground = (rows / offsets.step[0], cols / offsets.step[1])
+def plan(extent: tuple[int, int], metres: tuple[float, float] | None) -> View:
+    """Choose the size of the map from the shape of the image on the ground; `metres` per pixel, None = unknown."""
+    ground = metres or (1.0, 1.0)
     tall, wide = extent[0] * ground[0], extent[1] * ground[1]
     # Nearly square maps get 7.6 inches; slender ones grow longer so that their short side stays readable.
     longer = float(np.clip(7.6 * np.sqrt(max(tall, wide) / min(tall, wide) / 1.4), 7.6, 13))
@@ -130,22 +173,14 @@ def _plan(offsets: OffsetField, extent: tuple[int, int]) -> View:
     return View(size, max(size[1], NARROWEST), (size[0] / extent[0], size[1] / extent[1]), metres)
 
 
-def _posts(offsets: OffsetField, displacement: Displacement | None, first: tuple[float, float]) -> _Posts:
-    """Collect what is drawn, thinned out to what can be seen."""
+def _posts(offsets: OffsetField, displacement: Displacement | None, first: tuple[float, float]) -> Posts:
+    """Collect what is drawn."""
     size = np.asarray(offsets.magnitude if displacement is None else displacement.magnitude, np.float64)
     flags = (displacement or offsets).flags
     good = (flags == 0) & np.isfinite(size) & np.isfinite(offsets.magnitude)
-    every = max(1, -(-max(size.shape) // _MAX_SIDE))
     length = np.where(offsets.magnitude > 0, offsets.magnitude, 1)
-    right, down = (_thinned(np.where(good, d / length * size, np.nan), every) for d in (offsets.d_col, offsets.d_row))
-    shown = _thinned(np.where(good, size, np.nan), every)
-    step = offsets.step
-    top, left = first[0] - step[0] / 2, first[1] - step[1] / 2
-    # Thinned cells are wider, and the last one may reach beyond the last post.
-    box = (left, left + shown.shape[1] * every * step[1], top + shown.shape[0] * every * step[0], top)
-    high, highest = np.percentile(size[good], [COVERED, 100]) if good.any() else (0.0, np.nan)
-    bad = _thinned((~good).astype(np.float32), every) > 0.5
-    return _Posts(shown, right, down, bad, box, round_up(float(high)), float(highest))
+    right, down = (np.where(good, d / length * size, np.nan) for d in (offsets.d_col, offsets.d_row))
+    return Posts.of(np.where(good, size, np.nan), right, down, step=offsets.step, first=first)
 
 
 def _thinned(values: Array, every: int) -> Array:
@@ -172,7 +207,7 @@ def _draw_backdrop(ax: Axes, backdrop: Array, extent: tuple[int, int]) -> None:
     ax.imshow(picture.astype(np.float32), extent=(0, extent[1], extent[0], 0), aspect="auto", zorder=1)
 
 
-def _draw_hatching(ax: Axes, posts: _Posts, extent: tuple[int, int], dots: tuple[float, float]) -> None:
+def _draw_hatching(ax: Axes, posts: Posts, extent: tuple[int, int], dots: tuple[float, float]) -> None:
     # Lines are drawn dot by dot of the picture: their spacing stays the same whatever the size of the posts.
     row = (np.arange(round(dots[0])) + 0.5) * extent[0] / round(dots[0])
     col = (np.arange(round(dots[1])) + 0.5) * extent[1] / round(dots[1])
@@ -185,7 +220,7 @@ def _draw_hatching(ax: Axes, posts: _Posts, extent: tuple[int, int], dots: tuple
     ax.imshow(hatching(bad), extent=box, interpolation="nearest", aspect="auto", zorder=3)
 
 
-def _draw_arrows(ax: Axes, posts: _Posts, view: View) -> float:
+def _draw_arrows(ax: Axes, posts: Posts, view: View) -> float:
     """Draw arrows where something moves; return how much motion an inch of arrow means, 0 = no arrows."""
     import cv2
 
@@ -213,7 +248,7 @@ def _draw_arrows(ax: Axes, posts: _Posts, view: View) -> float:
     return per_inch
 
 
-def _roughness(posts: _Posts) -> float:
+def _roughness(posts: Posts) -> float:
     """Estimate the noise of the motion from differences between neighbouring posts."""
     steps = np.concatenate([np.diff(part, axis=1).ravel() for part in (posts.right, posts.down)])
     steps = steps[np.isfinite(steps)]

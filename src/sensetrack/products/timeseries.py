@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sensetrack.errors import InputError, OutputError
+from sensetrack.errors import EngineNotFoundError, InputError, OutputError
 from sensetrack.files.hdf5 import Hdf5
 from sensetrack.grid import Grid
 from sensetrack.ot.frames import CONVENTIONS, mapping_attributes
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
     import xarray
@@ -68,6 +69,8 @@ class SeriesCube:
     """(rows, cols) each, such as vx in m/day; by names that `units` has."""
     units: dict[str, str] = field(default_factory=dict)
     """Of the maps."""
+    unit: str = "m"
+    """Of displacements and their standard errors; px without a georeference."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -143,17 +146,62 @@ def _as_itslive(dataset: xarray.Dataset, days: NDArray[np.float64]) -> xarray.Da
 
 def write_series(path: Path, cube: SeriesCube, *, software: str = "sensetrack") -> None:
     """Write series of dates: ``<component>`` and ``<component>_error`` on (time, y, x), and maps on (y, x)."""
+    _write(path, _series_dataset(cube, software))
+
+
+def write_series_zarr(path: Path, cube: SeriesCube, *, software: str = "sensetrack") -> None:
+    """Write what `write_series` writes as a folder of Zarr (format 2, consolidated), for ``xarray.open_zarr``.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, such as series.zarr. It appears whole or not at all; an older one of Zarr is replaced.
+    cube : SeriesCube
+    software : str
+        Name and version of what made it.
+
+    Raises
+    ------
+    EngineNotFoundError
+        zarr is not installed.
+    OutputError
+        It cannot be written, or something else is there.
+    """
+    if importlib.util.find_spec("zarr") is None:
+        raise EngineNotFoundError("zarr is not installed", advice='pip install "sensetrack[zarr]"')
+    if path.exists() and not (path / ".zgroup").is_file() and not (path / "zarr.json").is_file():
+        raise OutputError("is there already and is no folder of Zarr", path=path, advice="choose another name")
+    dataset = _series_dataset(cube, software)
+    part, old = (path.with_name(f".{path.name}-{os.getpid()}.{what}") for what in ("part", "old"))
+    try:
+        _require_space(path, dataset)
+        dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2, encoding=_zarr_encoding(dataset))
+        if path.exists():
+            path.rename(old)
+        part.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
+    finally:
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _series_dataset(cube: SeriesCube, software: str) -> xarray.Dataset:
+    """Return series of dates as a dataset with CF metadata."""
     import xarray
 
     coordinates, about, mapping = _axes(cube.grid)
     coordinates["time"] = ("time", cube.dates.astype("datetime64[ns]"), {"standard_name": "time", "axis": "T"})
     dims = ("time", "y", "x")
     data: dict[str, Any] = {}
+    ground = "ground " if cube.unit == "m" else ""
     for name, values in cube.displacement.items():
-        described = {"long_name": f"ground displacement {name} since the first date", "units": "m"}
+        described = {"long_name": f"{ground}displacement {name} since the first date", "units": cube.unit}
         data[name] = (dims, values, described | {"ancillary_variables": f"{name}_error"} | about)
     for name, values in cube.sigma.items():
-        described = {"long_name": f"standard error of {name}", "units": "m"}
+        described = {"long_name": f"standard error of {name}", "units": cube.unit}
         data[f"{name}_error"] = (dims, values, described | about)
     for name, values in cube.maps.items():
         shown = values.astype(np.float32) if values.dtype.kind == "f" else values
@@ -165,7 +213,7 @@ def write_series(path: Path, cube: SeriesCube, *, software: str = "sensetrack") 
     if mapping:
         data["mapping"] = ((), np.int32(0), mapping)
     attributes = {"Conventions": CONVENTIONS, "title": "Ground displacement by date", "source": software}
-    _write(path, xarray.Dataset(data, coordinates, attributes))
+    return xarray.Dataset(data, coordinates, attributes)
 
 
 def _axes(grid: Grid) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
@@ -210,27 +258,51 @@ def proj4(grid: Grid) -> str:
 
 
 def _write(path: Path, dataset: xarray.Dataset) -> None:
-    """Write a dataset, compressed in chunks that hold whole series."""
-    encoding: dict[str, dict[str, Any]] = {}
-    for name, variable in dataset.variables.items():
-        known = encoding.setdefault(str(name), {})
-        if variable.dtype.kind == "M":
-            known |= _TIME
-        if variable.dtype.kind == "f":
-            known["_FillValue"] = None if name in dataset.coords else np.dtype(variable.dtype).type(np.nan)
-        if variable.ndim >= 2 and all(variable.shape):
-            space = tuple(min(size, _SIDE) for size in variable.shape[-2:])
-            known |= {"zlib": True, "complevel": 2, "shuffle": True, "chunksizes": (*variable.shape[:-2], *space)}
+    """Write a dataset as NetCDF, compressed in chunks that hold whole series."""
+    encoding = _encoding(dataset)
+    for name, chunks in _chunks(dataset).items():
+        encoding[name] |= {"zlib": True, "complevel": 2, "shuffle": True, "chunksizes": chunks}
     try:
         # HDF5 takes the whole process down when it cannot write what it holds to a full disk.
-        if shutil.disk_usage(path.absolute().parent).free < dataset.nbytes + 2**20:
-            raise OutputError(
-                "does not fit on the disk", path=path, advice=f"make room for {dataset.nbytes / 1e6:.0f} MB"
-            )
+        _require_space(path, dataset)
         path.unlink(missing_ok=True)
         dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
     except OSError as error:
         raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
+
+
+def _encoding(dataset: xarray.Dataset) -> dict[str, dict[str, Any]]:
+    """Say how times and what is missing are stored."""
+    encoding: dict[str, dict[str, Any]] = {str(name): {} for name in dataset.variables}
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind == "M":
+            encoding[str(name)] |= _TIME
+        if variable.dtype.kind == "f":
+            fill = None if name in dataset.coords else np.dtype(variable.dtype).type(np.nan)
+            encoding[str(name)]["_FillValue"] = fill
+    return encoding
+
+
+def _zarr_encoding(dataset: xarray.Dataset) -> dict[str, dict[str, Any]]:
+    """Return the same for Zarr, and the chunks; it compresses by itself."""
+    encoding = _encoding(dataset)
+    for name, chunks in _chunks(dataset).items():
+        encoding[name]["chunks"] = chunks
+    return encoding
+
+
+def _chunks(dataset: xarray.Dataset) -> dict[str, tuple[int, ...]]:
+    """Return the chunks of maps and series: the whole series of a block of posts lies in one."""
+    return {
+        str(name): (*variable.shape[:-2], *(min(size, _SIDE) for size in variable.shape[-2:]))
+        for name, variable in dataset.variables.items()
+        if variable.ndim >= 2 and all(variable.shape)
+    }
+
+
+def _require_space(path: Path, dataset: xarray.Dataset) -> None:
+    if shutil.disk_usage(path.absolute().parent).free < dataset.nbytes + 2**20:
+        raise OutputError("does not fit on the disk", path=path, advice=f"make room for {dataset.nbytes / 1e6:.0f} MB")
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
