@@ -6,7 +6,7 @@ import csv
 import re
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -29,6 +29,7 @@ _NAMES = {"velocity": ("velocity", "VEL", "mean_velocity"), "velocity_sigma": ("
 """Columns by what they hold; the first that is there counts."""
 _PLACES = (("x", "y"), ("lon", "lat"), ("longitude", "latitude"))
 _LARGEST_TABLE = 2**30
+_LONGEST_NAME = 60
 Unit = Literal["m", "cm", "mm"]
 
 
@@ -161,12 +162,13 @@ def write_points_csv(path: Path, points: PointSeries) -> None:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(table)
             for row in zip(*table.values(), strict=True):
-                lines.writerow([_cell(value) for value in row])
+                lines.writerow([cell(value) for value in row])
     except OSError as error:
         raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Spell a value of a table; what is not known is empty."""
     if isinstance(value, str):
         # A cell that begins like this is run as a formula by spreadsheets.
         return f"'{value}" if value[:1] in "=+-@" else value
@@ -233,6 +235,38 @@ def read_points(
     maps = {key: None if one is None else (one * scale[key]).astype(np.float32) for key, one in found.items()}
     names = tuple(str(one) for one in table.get("code", np.arange(1, x.size + 1)))
     return PointSeries(names, x, y, crs, dates, moved.astype(np.float32), **maps)
+
+
+class Places(NamedTuple):
+    """Points without series."""
+
+    names: tuple[str, ...]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    crs: Any
+    """None where it is not known."""
+
+
+def read_places(path: str | os.PathLike[str], *, layer: str | None = None) -> Places:
+    """Read points: a CSV with x and y, or lon and lat, or a GeoPackage, Shapefile or GeoJSON.
+
+    Names are those of the column ``name`` or ``code``, else p1, p2 and so on.
+
+    Raises
+    ------
+    InputError
+        No points.
+    """
+    checked = check_file(path)
+    csv_file = checked.suffix.lower() in {".csv", ".txt"}
+    table, x, y, crs = _from_csv(checked, None) if csv_file else _from_vector(checked, layer)
+    if not x.size or not (np.isfinite(x) & np.isfinite(y)).all():
+        raise InputError("has no points, or some without a place", path=checked)
+    named = next((table[name] for name in ("name", "code") if name in table), None)
+    names = [f"p{number}" for number in range(1, x.size + 1)] if named is None else [str(one) for one in named]
+    if not all(name.strip() and len(name) <= _LONGEST_NAME for name in names):
+        raise InputError(f"names of points must have 1 to {_LONGEST_NAME} characters", path=checked)
+    return Places(tuple(names), x, y, crs)
 
 
 def _numbers(column: Any) -> NDArray[np.float64]:

@@ -93,7 +93,7 @@ class PairQuality:
     """Median of that."""
 
     def poor(self, *, measured: float = 0.5, doubtful: float = 0.5, times: float = 3.0) -> NDArray[np.bool_]:
-        """Tell which pairs look cloudy.
+        """Tell which pairs look cloudy. One that nothing checks is not, as long as it was measured at enough posts.
 
         Parameters
         ----------
@@ -104,10 +104,11 @@ class PairQuality:
         times : float
             Spread above which it is, in spreads of a usual pair.
         """
-        usual = np.nanmedian(self.nmad)
+        checked = self.nmad[np.isfinite(self.nmad)]
+        usual = np.median(checked) if checked.size else np.inf
         few = self.measured < measured * np.quantile(self.measured, 0.9)
         with np.errstate(invalid="ignore"):
-            return np.asarray(few | (self.doubtful > doubtful) | (self.nmad > times * usual) | np.isnan(self.nmad))
+            return np.asarray(few | (self.doubtful > doubtful) | (self.nmad > times * usual))
 
 
 def pair_quality(series: TimeSeries, pairs: Any, where: NDArray[np.bool_] | None = None) -> PairQuality:
@@ -132,7 +133,7 @@ def pair_quality(series: TimeSeries, pairs: Any, where: NDArray[np.bool_] | None
         out[1, number] = (weight[seen] < _DOUBTFUL).mean()
         out[3, number] = np.median(told)
         out[2, number] = _NMAD * np.median(np.abs(told - out[3, number]))
-    out[1] = np.nan_to_num(out[1], nan=1.0)
+    out[1] = np.nan_to_num(out[1], nan=0.0)
     return PairQuality(*out)
 
 
