@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
     from sensetrack.grid import Grid
 
-MAP_FILES = ("displacement", "velocity", "quality", "flags")
+MAP_FILES = ("displacement", "velocity", "quality", "geometry", "flags")
 """Rasters on a map, without suffix; each has a style beside it."""
 RADAR_FILES = ("displacement", "offsets", "quality", "flags", "geometry", "place")
 """Rasters at the posts of the radar image."""
 ISCE_FILES = ("dense_offsets", "dense_offsets_snr", "dense_offsets_cov", "filt_dense_offsets")
 """Of the layout of ISCE2, without suffix."""
 DAYS_OF_A_YEAR = 365.25
+ANGLES = ("incidence", "local_incidence", "heading", "flight_heading", "flight_climb")
+ANGLES_NOTE = (
+    "incidence: from the vertical; local_incidence: from the normal of the ground; heading: of along_track, clockwise "
+    "from north; flight_heading, flight_climb: of the satellite's own motion, clockwise from north and upwards"
+)
+"""What the angles of a radar are, for a header."""
 
 _ISCE_SUFFIXES = (".bil", ".bil.xml", ".bil.vrt", ".bil.geo", ".bil.geo.xml", ".bil.geo.vrt")
 SLC_FILES = (
@@ -48,7 +54,8 @@ def map_layers_of(layers: dict[str, NDArray[Any]], flags: NDArray[np.uint16], da
     Parameters
     ----------
     layers : dict
-        dx, dy, sigma_dx, sigma_dy, slant_range, along_track, score, snr, peak_ratio, coherent; (rows, cols) float32.
+        dx, dy, slant_range, along_track, each with its sigma; `ANGLES`; score, snr, peak_ratio, coherent; (rows, cols)
+        float32.
     flags : ndarray
         Bits of `Flag`.
     days : float or None
@@ -70,11 +77,17 @@ def map_layers_of(layers: dict[str, NDArray[Any]], flags: NDArray[np.uint16], da
                 for name, unit in (
                     ("score", "1"), ("snr", "1"), ("peak_ratio", "1"), ("sigma_dx", "m"), ("sigma_dy", "m"),
                     ("coherent", "1"), ("slant_range", "m"), ("along_track", "m"),
+                    ("sigma_slant_range", "m"), ("sigma_along_track", "m"),
                 )
                 if name in layers
             ],
             "score and snr: larger is better; coherent: share of posts matched with their phase; NaN under a flag: "
             "sigma (standard error), slant_range (away from the radar), along_track (in flight direction)",
+        ),
+        Layer(
+            "geometry.tif",
+            [(name, "deg", layers[name]) for name in ANGLES if name in layers],
+            f"{ANGLES_NOTE}; the radar looks to the side that LOOK says",
         ),
         Layer("flags.tif", [("flags", "bits", flags)], "0 = good; reasons add up"),
     ]  # fmt: skip
@@ -123,12 +136,11 @@ def radar_layers(layers: dict[str, NDArray[Any]], whole: dict[str, NDArray[np.ui
         Layer(
             "radar/geometry.tif",
             bands(
-                *((name, "deg") for name in ("incidence", "local_incidence", "heading")),
+                *((name, "deg") for name in ANGLES),
                 ("height", "m"),
                 ("brightness", "dB"),
             ),
-            "incidence: from the vertical; heading: of the flight, clockwise from north; height: above the ellipsoid; "
-            "brightness: power of the reference around the post",
+            f"{ANGLES_NOTE}; height: above the ellipsoid; brightness: power of the reference around the post",
         ),
         Layer(
             "radar/place.tif",

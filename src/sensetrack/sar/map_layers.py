@@ -50,7 +50,9 @@ UNITS: dict[str, tuple[str, str]] = {
     "snr": ("1", "correlation peak over the mean magnitude of the rest"),
     "incidence": ("degree", "angle between the way to the satellite and the vertical"),
     "local_incidence": ("degree", "angle between the way to the satellite and the normal of the ground"),
-    "heading": ("degree", "direction of along_track, clockwise from north"),
+    "heading": ("degree", "direction of along_track, clockwise from north; within half a turn of its mean"),
+    "flight_heading": ("degree", "direction of the satellite's own motion over the ground, clockwise from north"),
+    "flight_climb": ("degree", "how far that direction points up"),
 }
 """Unit and meaning of each layer."""
 
@@ -88,7 +90,15 @@ def map_layers(displacement: RadarDisplacement, crs: Any) -> dict[str, NDArray[n
         for name, values in layers.items()
         if values is not None
     }
-    return shown | {name: getattr(moved, name) for name in ("incidence", "local_incidence", "heading")}
+    angles = {name: getattr(moved, name) for name in ("incidence", "local_incidence", "flight_climb")}
+    return shown | angles | {name: _steady(getattr(moved, name)) for name in ("heading", "flight_heading")}
+
+
+def _steady(heading: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return headings without a jump from 180 to -180 degrees, between which nothing could be interpolated."""
+    angle = np.radians(heading[np.isfinite(heading)].astype(np.float64))
+    middle = np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum()))
+    return np.asarray(lon_near(heading, middle), np.float32)
 
 
 def _along_axes(moved: RadarDisplacement, crs: pyproj.CRS) -> tuple[NDArray[Any], ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from sensetrack.blocks import Block, plan, run
 from sensetrack.errors import ConfigError, InputError
 from sensetrack.ot.fields import Flag
-from sensetrack.sar.ellipsoid import to_ecef
+from sensetrack.sar.ellipsoid import axes, to_ecef
 from sensetrack.sar.geometry import ground_axes, look_vector, rdr2geo
 from sensetrack.sar.ground_motion import moved_along, moved_along_track, moved_level, slope_at
 
@@ -84,6 +84,11 @@ class RadarDisplacement:
     """Angle between the way to the satellite and the normal of the ground, degrees."""
     heading: NDArray[np.float32]
     """Direction of `along_track` on the ground, degrees clockwise from north, -180 to 180."""
+    flight_heading: NDArray[np.float32]
+    """Direction of the satellite's own motion, over the turning earth, in the axes of the post, degrees clockwise from
+    north; up to half a degree from `heading`. A motion changes `along_track` by its part along that direction."""
+    flight_climb: NDArray[np.float32]
+    """How far that direction points up, degrees."""
     lon: Floats
     """Longitude of the posts, degrees."""
     lat: Floats
@@ -242,13 +247,20 @@ def _errors(posts: RadarField, places: Places, time: Floats, slope: Slope | None
 
 
 def _views(radar: RadarGrid, places: Places, time: Floats, slope: tuple[Floats, Floats]) -> Layers:
-    """Return the angles between the way to the satellite and the vertical, and the normal of the ground, degrees."""
+    """Return the angles between the way to the satellite and the vertical, and the normal of the ground, degrees.
+
+    And those of its flight.
+    """
+    _, velocity = radar.orbit.state(time)
+    flight = np.moveaxis(np.einsum("...ij,...j->...i", axes(places.lon, places.lat), velocity), -1, 0)
     sight = look_vector(radar, places.lon, places.lat, places.height, time=time)
     east, north = slope
     across = (east * sight[..., 0] + north * sight[..., 1] - sight[..., 2]) / np.sqrt(1 + east**2 + north**2)
     return {
         "incidence": np.degrees(np.arccos(np.clip(-sight[..., 2], -1, 1))),
         "local_incidence": np.degrees(np.arccos(np.clip(across, -1, 1))),
+        "flight_heading": np.degrees(np.arctan2(flight[0], flight[1])),
+        "flight_climb": np.degrees(np.arctan2(flight[2], np.hypot(flight[0], flight[1]))),
     }
 
 

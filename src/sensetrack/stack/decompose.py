@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 AXES = ("east", "north", "up")
 EAST, NORTH, UP = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 _POSTS_AT_ONCE = 65536
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+"""Axes of the six numbers of a symmetric matrix."""
 _LEAK = 1e-3
 """Most of the square of an axis that may lie in directions that nothing looks along."""
 
@@ -34,7 +36,8 @@ class Look:
     sigma: ArrayLike
     """Standard error, the same shape or one number; > 0."""
     direction: ArrayLike
-    """(3,) or (3, rows, cols): east, north and up of the unit vector along which a displacement is positive."""
+    """(3,) or (3, rows, cols): east, north and up of the unit vector along which a displacement is positive. Where the
+    axes of a measurement are not square to each other: of the vector whose product with the motion is the value."""
     name: str = ""
 
 
@@ -52,7 +55,7 @@ class Decomposed:
     1 = all alike; NaN where there is no look."""
     rank: NDArray[np.uint8]
     """(rows, cols) directions that are determined: 3 = all."""
-    looks: NDArray[np.uint8]
+    looks: NDArray[np.uint16]
     """(rows, cols) looks that were there."""
     misfit: NDArray[np.float32]
     """(rows, cols) root mean square residual in standard errors, per look that could be spared; NaN where none can."""
@@ -86,10 +89,31 @@ def slant_range_direction(
     return np.stack([np.sin(theta) * np.sin(towards), np.sin(theta) * np.cos(towards), -np.cos(theta)])
 
 
-def along_track_direction(heading: ArrayLike) -> NDArray[np.float64]:
-    """Return the direction of the flight over ground, (3, ...); `heading` in degrees clockwise from north."""
-    angle = np.radians(np.asarray(heading, np.float64))
-    return np.stack([np.sin(angle), np.cos(angle), np.zeros_like(angle)])
+def along_track_direction(
+    heading: ArrayLike, flight_heading: ArrayLike | None = None, flight_climb: ArrayLike = 0.0
+) -> NDArray[np.float64]:
+    """Return the direction of the flight over ground, (3, ...): along it an along-track displacement is positive.
+
+    Parameters
+    ----------
+    heading : array
+        Of what keeps its range and height, degrees clockwise from north.
+    flight_heading, flight_climb : array, optional
+        Of the satellite's own motion in the axes of the ground, degrees clockwise from north, and upwards. It is not
+        quite square to the look, so that motion across the track is seen along it, too: by some 0.6 % of it. By default
+        it is taken to be square.
+    """
+    along = _pointing(np.asarray(heading, np.float64), 0.0)
+    if flight_heading is None:
+        return along
+    flight = _pointing(np.asarray(flight_heading, np.float64), np.asarray(flight_climb, np.float64))
+    return np.asarray(flight / (flight * along).sum(axis=0))
+
+
+def _pointing(azimuth: ArrayLike, climb: ArrayLike) -> NDArray[np.float64]:
+    """Return unit vectors, (3, ...), from degrees clockwise from north and upwards."""
+    turn, rise = np.broadcast_arrays(np.radians(azimuth), np.radians(climb))
+    return np.stack([np.sin(turn) * np.cos(rise), np.cos(turn) * np.cos(rise), np.sin(rise)])
 
 
 def surface_parallel(slope_east: ArrayLike, slope_north: ArrayLike, sigma: float) -> Look:
@@ -130,25 +154,99 @@ def decompose(looks: Sequence[Look], *, worst: float = 30.0, mapper: Mapper = ma
     ConfigError
         `worst` is not above 1.
     """
-    if not worst > 1:
-        raise ConfigError(f"worst must be above 1, instead got {worst}")
-    shape = _shape(looks)
-    layers: dict[str, Any] = {
-        "motion": np.empty((3, *shape), np.float32),
-        "covariance": np.empty((3, 3, *shape), np.float32),
-        "condition": np.empty(shape, np.float32),
-        "rank": np.empty(shape, np.uint8),
-        "count": np.empty(shape, np.uint8),
-        "misfit": np.empty(shape, np.float32),
-    }
-    size = (max(1, _POSTS_AT_ONCE // max(shape[1], 1)), _POSTS_AT_ONCE)
-    for block, found in run(partial(_decompose_block, looks, worst), plan(shape, size), mapper=mapper):
-        for name, part in found.items():
-            layers[name][..., block.rows, block.cols] = part.reshape(*part.shape[:-1], *block.shape)
-    motion = layers.pop("motion")
-    east, north, up = motion
-    return Decomposed(east, north, up, layers["covariance"], layers["condition"], layers["rank"], layers["count"],
-                      layers["misfit"])  # fmt: skip
+    sums = Sums(_shape(looks))
+    for look in looks:
+        sums.add(look)
+    return sums.solve(worst=worst, mapper=mapper)
+
+
+class Sums:
+    """What many looks say together, one added after the other: the memory that this takes does not grow with them.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of posts.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.normal = np.zeros((len(_PAIRS), *self.shape))
+        self.right = np.zeros((3, *self.shape))
+        self.squares = np.zeros(self.shape)
+        self.count = np.zeros(self.shape, np.uint16)
+
+    def add(self, look: Look) -> NDArray[np.bool_]:
+        """Add a look, and return where it was there, (rows, cols).
+
+        Raises
+        ------
+        InputError
+            It is of other posts.
+        """
+        if _shape([look]) != self.shape:
+            raise InputError(f"looks must share one grid of posts, {self.shape}, instead got {np.shape(look.values)}")
+        there = np.empty(self.shape, np.bool_)
+        for block in plan(self.shape, _size(self.shape)):
+            at = block.rows, block.cols
+            d, w, u = _part(look, block)
+            for k, (a, b) in enumerate(_PAIRS):
+                self.normal[k][at] += w * u[a] * u[b]
+            for a in range(3):
+                self.right[a][at] += w * d * u[a]
+            self.squares[at] += w * d**2
+            self.count[at] += w > 0
+            there[at] = w > 0
+        return there
+
+    def solve(self, *, worst: float = 30.0, mapper: Mapper = map) -> Decomposed:
+        """Return the motion; see `decompose`."""
+        if not worst > 1:
+            raise ConfigError(f"worst must be above 1, instead got {worst}")
+        layers: dict[str, Any] = {
+            "motion": np.empty((3, *self.shape), np.float32),
+            "covariance": np.empty((3, 3, *self.shape), np.float32),
+            "condition": np.empty(self.shape, np.float32),
+            "rank": np.empty(self.shape, np.uint8),
+            "misfit": np.empty(self.shape, np.float32),
+        }
+        blocks = plan(self.shape, _size(self.shape))
+        for block, found in run(partial(self._solve_block, worst), blocks, mapper=mapper):
+            for name, part in found.items():
+                layers[name][..., block.rows, block.cols] = part.reshape(*part.shape[:-1], *block.shape)
+        east, north, up = layers.pop("motion")
+        return Decomposed(east, north, up, looks=self.count, **layers)
+
+    def _solve_block(self, worst: float, block: Block) -> dict[str, NDArray[Any]]:
+        """Solve for the posts of a block; layers are (..., posts)."""
+        at = block.rows, block.cols
+        posts = block.shape[0] * block.shape[1]
+        normal, right = np.empty((posts, 3, 3)), self.right[:, *at].reshape(3, posts).T
+        for k, (a, b) in enumerate(_PAIRS):
+            normal[:, a, b] = normal[:, b, a] = self.normal[k][at].ravel()
+        power, axes = np.linalg.eigh(normal)
+        best = power[:, 2]
+        known = (power > best[:, None] / worst**2) & (best > 0)[:, None]
+        gain = np.where(known, 1 / np.where(known, power, 1.0), 0.0)
+        covariance = np.einsum("pik,pk,pjk->ijp", axes, gain, axes)
+        motion = np.einsum("ijp,pj->ip", covariance, right)
+        # What an axis has in the directions that nothing looks along.
+        lost = np.einsum("pik,pk->ip", axes**2, (~known).astype(float)) > _LEAK
+        rank = known.sum(axis=1).astype(np.uint8)
+        spare = self.count[at].ravel().astype(int) - rank
+        rest = np.maximum(self.squares[at].ravel() - (motion.T * right).sum(axis=1), 0.0)
+        motion[lost] = np.nan
+        covariance[lost[:, None] | lost[None]] = np.nan
+        worst_known = np.where(known, power, np.inf).min(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            condition = np.where(rank > 0, np.sqrt(best / worst_known), np.nan)
+            misfit = np.where(spare > 0, np.sqrt(rest / spare), np.nan)
+        return {"motion": motion, "covariance": covariance, "condition": condition, "rank": rank, "misfit": misfit}
+
+
+def _size(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows and columns of a block."""
+    return max(1, _POSTS_AT_ONCE // max(shape[1], 1)), _POSTS_AT_ONCE
 
 
 def _shape(looks: Sequence[Look]) -> tuple[int, int]:
@@ -164,48 +262,15 @@ def _shape(looks: Sequence[Look]) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _decompose_block(looks: Sequence[Look], worst: float, block: Block) -> dict[str, NDArray[Any]]:
-    """Decompose the posts of a block; layers are (..., posts)."""
-    posts = block.shape[0] * block.shape[1]
-    normal, right = np.zeros((posts, 3, 3)), np.zeros((posts, 3))
-    squares, count = np.zeros(posts), np.zeros(posts, np.uint8)
-    for look in looks:
-        d, w, u = _part(look, block)
-        normal += w[:, None, None] * u[:, :, None] * u[:, None, :]
-        right += (w * d)[:, None] * u
-        squares += w * d**2
-        count += w > 0
-    power, axes = np.linalg.eigh(normal)
-    best = power[:, 2]
-    known = (power > best[:, None] / worst**2) & (best > 0)[:, None]
-    gain = np.where(known, 1 / np.where(known, power, 1.0), 0.0)
-    covariance = np.einsum("pik,pk,pjk->ijp", axes, gain, axes)
-    motion = np.einsum("ijp,pj->ip", covariance, right)
-    # What an axis has in the directions that nothing looks along.
-    lost = np.einsum("pik,pk->ip", axes**2, (~known).astype(float)) > _LEAK
-    rank = known.sum(axis=1).astype(np.uint8)
-    spare = count.astype(int) - rank
-    rest = np.maximum(squares - (motion.T * right).sum(axis=1), 0.0)
-    motion[lost] = np.nan
-    covariance[lost[:, None] | lost[None]] = np.nan
-    worst_known = np.where(known, power, np.inf).min(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        condition = np.where(rank > 0, np.sqrt(best / worst_known), np.nan)
-        misfit = np.where(spare > 0, np.sqrt(rest / spare), np.nan)
-    return {"motion": motion, "covariance": covariance, "condition": condition, "rank": rank, "count": count,
-            "misfit": misfit}  # fmt: skip
-
-
 def _part(look: Look, block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return values, weights (0 = not there) and directions of the posts of a block."""
-    d = np.asarray(np.asarray(look.values)[block.rows, block.cols], np.float64).ravel()
+    """Return values, weights (0 = not there) and directions, (3, rows, cols), of the posts of a block."""
+    at = block.rows, block.cols
+    d = np.asarray(np.asarray(look.values)[at], np.float64)
     sigma = np.asarray(look.sigma)
-    s = np.broadcast_to(sigma if sigma.ndim == 0 else sigma[block.rows, block.cols].ravel(), d.shape).astype(np.float64)
-    direction = np.asarray(look.direction, np.float64)
-    if direction.ndim == 3:
-        u = direction[:, block.rows, block.cols].reshape(3, -1).T
-    else:
-        u = np.broadcast_to(direction, (d.size, 3))
-    seen = np.isfinite(d) & np.isfinite(s) & (s > 0) & np.isfinite(u).all(axis=1)
+    s = np.broadcast_to(sigma if sigma.ndim == 0 else sigma[at], d.shape).astype(np.float64)
+    direction = np.asarray(look.direction)
+    direction = direction[:, *at] if direction.ndim == 3 else np.broadcast_to(direction[:, None, None], (3, *d.shape))
+    u = direction.astype(np.float64)
+    seen = np.isfinite(d) & np.isfinite(s) & (s > 0) & np.isfinite(u).all(axis=0)
     w = np.where(seen, 1 / np.where(seen, s, 1.0) ** 2, 0.0)
-    return np.where(seen, d, 0.0), w, np.where(seen[:, None], u, 0.0)
+    return np.where(seen, d, 0.0), w, np.where(seen, u, 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 from sensetrack.errors import NoOverlapError
 from sensetrack.grid import Grid, crs_name
 from sensetrack.ot.fields import Displacement, Flag, OffsetField
-from sensetrack.products.slc_layers import RADAR_NOTE, map_layers_of, radar_layers, write_slc_layers
+from sensetrack.products.slc_layers import ANGLES, RADAR_NOTE, map_layers_of, radar_layers, write_slc_layers
 from sensetrack.sar.geocode import geocode
 from sensetrack.sar.map_layers import map_grid, map_layers
 
@@ -112,6 +112,7 @@ def _tags(record: dict[str, Any]) -> dict[str, Any]:
         "ORBITS": record["orbits"],
         "DEM": record["heights"]["heights"],
         "SIGNS": record["radar_signs"],
+        "LOOK": record["frame"]["look"],
         "ASSUMPTION": record["stated"],
     }
 
@@ -124,7 +125,7 @@ def _of_posts(result: Slc) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[n
         name: getattr(moved, name)
         for name in (
             "slant_range", "along_track", "dx", "dy", "sigma_slant_range", "sigma_along_track", "sigma_dx", "sigma_dy",
-            "incidence", "local_incidence", "heading", "height", "lon", "lat",
+            *ANGLES, "height", "lon", "lat",
         )
     }  # fmt: skip
     layers |= {name: getattr(field, name) for name in ("d_row", "d_col", *_ON_MAP)}
