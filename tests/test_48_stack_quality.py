@@ -19,7 +19,7 @@ from sensetrack.stack.decompose import (
 )
 from sensetrack.stack.invert import invert
 from sensetrack.stack.network import Network
-from sensetrack.stack.quality import agreed, closure, mean_of, pair_quality, speed, velocity_coherence
+from sensetrack.stack.quality import agreed, checked, closure, mean_of, pair_quality, speed, velocity_coherence
 from sensetrack.stack.warning import (
     IntervalVelocity,
     ThresholdParameters,
@@ -340,3 +340,17 @@ def test_table_of_thresholds():
         ThresholdParameters(limits={"a": 0.1, "b": 0.01})
     with pytest.raises(InputError, match="n_intervals"):
         threshold_table(speeds, ["toe"])
+
+
+def test_the_only_pair_left_of_a_date_that_should_have_more_is_left_out():
+    net = Network.of([("2024-01-01", "2024-01-11"), ("2024-01-01", "2024-01-21"), ("2024-01-11", "2024-01-21"),
+                      ("2024-01-21", "2024-01-31")])  # fmt: skip
+    valid = np.ones((4, 1, 3), bool)
+    valid[0, 0, 1] = False  # the second date hangs by one pair at this post, and so does the first
+    valid[:3, 0, 2] = False
+    found = checked(net, valid)
+    # The last date has one pair in the whole network: that is no fault.
+    np.testing.assert_array_equal(found[:, 0, 0], [True, True, True, True])
+    np.testing.assert_array_equal(found[:, 0, 1], [False, False, False, True])
+    np.testing.assert_array_equal(found[:, 0, 2], [False, False, False, False])
+    assert valid[1, 0, 1]  # what goes in stays as it is

@@ -162,6 +162,33 @@ def agreed(components: Sequence[TimeSeries], least: float = 0.1) -> NDArray[np.b
     return np.asarray(kept)
 
 
+def checked(network: Network, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave out pairs that are the only one left of a date that should have more: nothing tells whether they are right.
+
+    Where pairs of a date have been found wrong, or were not measured, the one that is left may be just as wrong.
+    Nothing is left out where a date has one pair in the whole network.
+
+    Parameters
+    ----------
+    network : Network
+    valid : ndarray of bool
+        (n_pairs, rows, cols) pairs that are used.
+
+    Returns
+    -------
+    ndarray
+        (n_pairs, rows, cols), False also where `valid` is.
+    """
+    dates, used = network.dates.size, valid.any(axis=(1, 2))
+    promised = np.bincount(network.pairs[used].ravel(), minlength=dates)
+    count = np.zeros((dates, *valid.shape[1:]), np.int16)
+    for (first, second), one in zip(network.pairs, valid, strict=True):
+        count[first] += one
+        count[second] += one
+    alone = (count == 1) & (promised > 1)[:, None, None]
+    return np.asarray(valid & ~(alone[network.pairs[:, 0]] | alone[network.pairs[:, 1]]))
+
+
 def velocity_coherence(network: Network, components: Sequence[Any], valid: Any = None) -> NDArray[np.float32]:
     """Return how well the velocity vectors of pairs agree in direction: 1 = all the same, towards 0 = all about.
 

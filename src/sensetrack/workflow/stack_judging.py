@@ -10,8 +10,8 @@ import numpy as np
 
 from sensetrack.errors import InputError, SenseTrackWarning
 from sensetrack.stack.invert import invert
-from sensetrack.stack.motion import image_noise
-from sensetrack.stack.quality import agreed, closure, pair_quality
+from sensetrack.stack.motion import fit_motion, image_noise
+from sensetrack.stack.quality import agreed, checked, closure, pair_quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sensetrack.blocks import Mapper
     from sensetrack.stack.invert import TimeSeries
+    from sensetrack.stack.motion import Motion
     from sensetrack.stack.network import Network
     from sensetrack.stack.quality import Closure, PairQuality
     from sensetrack.workflow.stack_config import StackConfig
@@ -143,3 +144,37 @@ def solved(  # noqa: PLR0917  private, and all of it is needed
     if config.agreed and config.inversion.loss != "none":
         found = once(agreed(found), used)
     return found, (used[0], used[1])
+
+
+def fitted(
+    moved: Sequence[Any],
+    sigma: Sequence[Any],
+    series: Sequence[TimeSeries],
+    noise: Sequence[NDArray[np.float64]],
+    config: StackConfig,
+) -> list[Motion]:
+    """Fit the motion of both components; where a date hangs by one pair that nothing checks, without that pair.
+
+    The series keep it: who looks at them sees its date, and a velocity is not spoilt by it.
+    """
+    found = [fit_motion(one, config.motion) for one in series]
+    network, used = series[0].network, (series[0].weights > 0) & (series[1].weights > 0)
+    sure = checked(network, used)
+    at = (used & ~sure).any(axis=0)
+    if not at.any():
+        return found
+    valid = sure[:, at][:, None]
+    for motion, cube, spread, errors in zip(found, moved, sigma, noise, strict=True):
+        some = spread[:, at][:, None] if np.ndim(spread) == 3 else spread
+        again = invert(
+            network,
+            np.asarray(cube)[:, at][:, None],
+            some,
+            valid=valid,
+            image_sigma=errors,
+            parameters=config.inversion,
+        )
+        better = fit_motion(again, config.motion)
+        motion.values[..., at], motion.covariance[..., at] = better.values[..., 0, :], better.covariance[..., 0, :]
+        motion.misfit[at] = better.misfit[0]
+    return found

@@ -15,7 +15,7 @@ from sensetrack import blocks
 from sensetrack.errors import ConfigError, OutputError, SenseTrackWarning
 from sensetrack.files.atomic import output_folder
 from sensetrack.stack.invert import Links, TimeSeries
-from sensetrack.stack.motion import Motion, fit_motion
+from sensetrack.stack.motion import Motion
 from sensetrack.stack.network import Network
 from sensetrack.stack.quality import (
     Closure,
@@ -30,7 +30,7 @@ from sensetrack.workflow.pipeline import notes_of
 from sensetrack.workflow.record import write_record
 from sensetrack.workflow.stack_config import StackConfig
 from sensetrack.workflow.stack_inputs import Pairs, grid_of, network_of, open_pairs, read_pairs
-from sensetrack.workflow.stack_judging import Judged, judge, solved
+from sensetrack.workflow.stack_judging import Judged, fitted, judge, solved
 
 if TYPE_CHECKING:
     import os
@@ -113,8 +113,8 @@ class Stacked:
         cubes = [one[..., None] for one in moved]
         spread = [one[..., None] if np.ndim(one) == 2 else one for one in given]
         noise = [one.image_sigma for one in self.components]
-        series, _ = solved(self.network, cubes, spread, self.kept, noise, self.config)
-        return series, [fit_motion(one, self.config.motion) for one in series]
+        series, used = solved(self.network, cubes, spread, self.kept, noise, self.config)
+        return series, fitted(cubes, used, series, noise, self.config)
 
 
 def stack(
@@ -158,8 +158,8 @@ def _block(pairs: Pairs, judged: Judged, config: StackConfig, block: Block) -> d
     """Work on some posts, on one thread."""
     moved, _ = pairs.part(block.rows, block.cols)
     sigma = [one[:, block.rows, block.cols] if np.ndim(one) == 3 else one for one in judged.sigma]
-    series, _ = solved(pairs.network, moved, sigma, judged.kept, judged.noise, config)
-    fitted = [fit_motion(one, config.motion) for one in series]
+    series, used_sigma = solved(pairs.network, moved, sigma, judged.kept, judged.noise, config)
+    motions = fitted(moved, used_sigma, series, judged.noise, config)
     used = Network(pairs.network.dates, pairs.network.pairs[judged.kept])
     nowhere = np.zeros(block.shape, bool)  # numbers of triplets are those of the sample
     trusted = [one[judged.kept] for one in moved]
@@ -167,7 +167,7 @@ def _block(pairs: Pairs, judged: Judged, config: StackConfig, block: Block) -> d
     return {
         "displacement": [one.connected for one in series],
         "sigma": [np.where(np.isfinite(one.connected), one.sigma, np.float32(np.nan)) for one in series],
-        "motion": fitted,
+        "motion": motions,
         "scale": [one.scale for one in series],
         "closure": [closure(used, one, nowhere).rms for one in trusted],
         "coherence": velocity_coherence(used, trusted, seen),
