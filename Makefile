@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-data test-oracles check bench soak docs clean
+.PHONY: help demo test test-data test-oracles check bench faults soak docs clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -39,6 +39,9 @@ docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
 bench: $(VENV)/.bench  ## Measure, and write the tables in docs/benchmarks*.md and docs/accuracy.md.
 	@missed=0; for script in run accuracy subpixel engine complex_chips sar slc stack; do $(BIN)/python benchmarks/$$script.py || missed=1; done; \
 	$(BIN)/python examples/shirase/offline.py --size whole || missed=1; exit $$missed
+
+faults: $(VENV)/.test  ## Kill and interrupt studies again and again, and write docs/benchmarks-faults.md.
+	$(BIN)/python benchmarks/faults.py
 
 soak: $(VENV)/.bench  ## Measure memory and time of scenes of full size, and write docs/benchmarks-scaling.md and -sar.md.
 	@missed=0; $(BIN)/python benchmarks/scaling.py || missed=1; $(BIN)/python benchmarks/sar.py --full || missed=1; exit $$missed

@@ -22,6 +22,9 @@ COMMANDS = {
     "preprocessors": "List the filters that can go before an algorithm, or describe one.",
     "info": "Say what a product is: size, bands, where and when.",
     "slc": "Measure how the ground moved between two Sentinel-1 SLCs: radar geometry and map.",
+    "run": "Do a whole study from one file: many pairs, time series, a report; stopped, it goes on.",
+    "decompose": "Tell motion east, north and up apart: ascending, descending, optical results.",
+    "stack": "Turn many pairs into series of dates and one velocity, with standard errors.",
     "prepare": "Write products as GeoTIFFs that can be tracked: reflectance or backscatter on a map.",
     "fetch": "Search and fetch scenes, orbit files and elevation models from the network.",
     "isce2": "Check settings of ISCE2's topsApp, go on with a run of it, clean up after one.",
@@ -31,7 +34,7 @@ COMMANDS = {
 """Names and one-line helps; the modules behind them are imported only when they are called."""
 PARTS = {"fetch": ("scenes", "orbits", "dem"), "isce2": ("check", "run", "clean")}
 """Commands that are several."""
-_MODULES = {"preprocessors": "algorithms"}
+_MODULES = {"preprocessors": "algorithms", "run": "study"}
 """Where a command is that does not live in a module of its name."""
 
 
@@ -71,7 +74,7 @@ def guarded(call: Callable[[list[str]], int], tokens: list[str]) -> int:  # noqa
     except SenseTrackError as error:
         return _report(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:
-        return _report("interrupted", 130, debug=False)
+        return _report("interrupted", 128 + (_signals or [signal.SIGINT])[0], debug=False)
     except MemoryError:
         return _report("out of memory; use fewer --workers or an area of interest", 5, debug=debug)
     except BrokenPipeError:  # `sensetrack ... | head`: the reader has seen enough
@@ -137,13 +140,27 @@ def _set_up_logging(tokens: list[str]) -> None:
     logger.setLevel(level)
 
 
+_signals: list[int] = []
+"""Numbers of the signals that have asked this process to end."""
+
+
+def interrupted() -> bool:
+    """Tell whether a signal has asked this process to end: an exception is lost where a library calls back."""
+    return bool(_signals)
+
+
 def _end(number: int, _frame: object) -> NoReturn:
     # An exception, so that temporary files are swept up on the way out.
+    _signals.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
 def main(call: Callable[[], int] = run) -> NoReturn:
     """Entry point of the `sensetrack` command, and of the commands of the first release."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # which nohup and background jobs ask for
+        signal.signal(signal.SIGINT, _end)
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _end)
     # Modules and compilers make many objects that stay: looking through them for garbage is a tenth of a short run.

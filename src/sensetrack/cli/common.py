@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sensetrack.cli")
 
+_WORTH = 5.0
+"""Seconds that are left from which on they are said."""
 SHARED = Group("Shared options", sort_key=100)
 
 
@@ -53,6 +56,14 @@ def echo_json(value: Any) -> None:
     echo(json.dumps(value, indent=2, default=str))
 
 
+def _about(seconds: float) -> str:
+    """Say a time in the largest unit of which there are two."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"about {seconds:.0f} s"
+
+
 @contextmanager
 def progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """Yield a callback (done, total) that draws a bar on a terminal, and a line every quarter elsewhere."""
@@ -67,13 +78,17 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] 
             task = bar.add_task(title, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
     else:
-        said = 0
+        said, began = 0, time.monotonic()
 
         def line(done: int, total: int) -> None:
-            nonlocal said
+            nonlocal said, began
+            if done == 0:
+                began = time.monotonic()
             quarter = 4 * done // total
             if total >= 8 and quarter > said:
                 said = quarter
-                log.info("%s: %d %%", title, 25 * quarter)
+                left = (time.monotonic() - began) / done * (total - done)
+                rest = f", {_about(left)} left" if left >= _WORTH else ""
+                log.info("%s: %d %%%s", title, 25 * quarter, rest)
 
         yield line

@@ -193,6 +193,9 @@ def track(
             name="--format", help="What to write: cog, netcdf, gpkg, shp, png, or several as a,b. [default: cog]"
         ),
     ] = None,
+    quicklook: Annotated[
+        bool | None, Parameter(help="Draw quicklook.png; --no-quicklook saves a third of a second.")
+    ] = None,
     max_memory: Annotated[
         str | None,
         Parameter(
@@ -260,6 +263,7 @@ def track(
         "max_pixels": max_pixels,
         "max_memory": max_memory,
         "formats": format_,
+        "quicklook": quicklook,
     }
     settings = TrackConfig.from_file(config, **values) if config else TrackConfig.from_dict(values)
     with progress("matching", quiet=quiet) as advance:

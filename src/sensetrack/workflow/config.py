@@ -83,6 +83,7 @@ class TrackConfig(Parameters):
         ByteSize(2 * 10**9),
         description="memory for tiles and posts, such as 2GB or 500MB; fewer workers keep within it",
     )
+    quicklook: bool = Field(default=True, description="draw quicklook.png")
     formats: tuple[str, ...] = Field(("cog",), description="what is written: any of " + ", ".join(FORMATS))
 
     @field_validator("reference_date", "secondary_date", mode="before")

@@ -177,7 +177,8 @@ def run_track(
         images = open_pair(*scenes, config)
         require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
         number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
-        with ahead(partial(rehearse, config.matcher()), load_pictures), threads(number) as mapper:
+        pictures = [load_pictures] if config.quicklook else []
+        with ahead(partial(rehearse, config.matcher()), *pictures), threads(number) as mapper:
             result = track(
                 images,
                 config,
@@ -188,7 +189,7 @@ def run_track(
                 mapper=mapper,
                 advance=advance,
             )
-            backdrop = _backdrop(images, mapper)
+            backdrop = _backdrop(images, mapper) if config.quicklook else None
         _require_matches(result.offsets, reference)
         notes = notes_of(caught)
         clock.lap("track")
@@ -318,9 +319,9 @@ def _require_matches(offsets: OffsetField, path: str | os.PathLike[str]) -> None
     warnings.warn(text, NothingMatchedWarning, stacklevel=2)
 
 
-def _write(part: Path, images: ImagePair, result: Track, record: dict[str, Any], backdrop: NDArray[np.float64]) -> None:
-    from sensetrack.pictures.quicklook import draw_quicklook
-
+def _write(
+    part: Path, images: ImagePair, result: Track, record: dict[str, Any], backdrop: NDArray[np.float64] | None
+) -> None:
     tags = {
         "SOFTWARE": f"sensetrack {record['versions']['sensetrack']}",
         "ALGORITHM": record["configuration"]["algorithm"],
@@ -335,6 +336,10 @@ def _write(part: Path, images: ImagePair, result: Track, record: dict[str, Any],
     if result.displacement is not None:
         tags["GRID_SCALE"] = list(result.offsets.grid.grid_scale)
     _write_formats(part, images, result, record, tags)
+    if backdrop is None:
+        return
+    from sensetrack.pictures.quicklook import draw_quicklook
+
     draw_quicklook(
         part / "quicklook.png",
         result.offsets,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from dataclasses import asdict
+from functools import lru_cache
 from importlib import metadata
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -77,11 +78,12 @@ def run_record(
 
 def versions() -> dict[str, str]:
     """Versions of the package and of the libraries that compute."""
-    return {
-        "sensetrack": sensetrack.__version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in _LIBRARIES},
-    }
+    return {"sensetrack": sensetrack.__version__, "python": platform.python_version(), **_installed()}
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    return {name: metadata.version(name) for name in _LIBRARIES}
 
 
 def statistics(result: Track) -> dict[str, Any]:

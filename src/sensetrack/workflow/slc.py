@@ -169,6 +169,7 @@ def run_slc(
     config: SlcConfig | None = None,
     *,
     overwrite: bool = False,
+    kept: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -186,6 +187,8 @@ def run_slc(
     config : SlcConfig, optional
     overwrite : bool
         Replace results that exist; otherwise they are an error.
+    kept : path-like, optional
+        Folder in which finished bursts are kept, by default that of the results.
     workers : int, optional
         Threads; results do not depend on it.
     advance : callable, optional
@@ -219,14 +222,14 @@ def run_slc(
         for product in (one, other):
             refuse_product(folder, product.path)
         days = (other.info.start - one.info.start) / timedelta(days=1)
-        kept: list[Kept] = []
+        stores: list[Kept] = []
         notes: list[str] = []
 
         def keep(job: SlcJob) -> Kept:
             notes.extend(notes_of(caught))  # now, and not after minutes of measuring
             caught.clear()
-            kept.append(Kept(folder, key_of(job, config)))
-            return kept[0]
+            stores.append(Kept(kept or folder, key_of(job, config)))
+            return stores[0]
 
         with ahead(load_pictures), threads(workers_for(config, workers, days)) as mapper:
             result = slc(one, other, config, kept=keep, scratch=part, mapper=mapper, advance=advance)
@@ -245,7 +248,7 @@ def run_slc(
                 write_record(part / "run.json", record)
             except OSError as error:
                 raise OutputError(f"cannot be written ({error.strerror or error})", path=folder) from error
-    for store in kept:
+    for store in stores:
         store.clear()
     return record
 

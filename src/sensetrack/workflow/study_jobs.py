@@ -1,0 +1,190 @@
+"""The jobs of a study: scenes that are prepared, pairs that are matched. Plain values: any process can do them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sensetrack.stack.network import scaled_search
+from sensetrack.workflow.study_tasks import Ledger, Task, carry_out, key_of
+
+if TYPE_CHECKING:
+    from sensetrack.stack.network import ScenePair
+    from sensetrack.workflow.config import TrackConfig
+    from sensetrack.workflow.slc_config import SlcConfig
+    from sensetrack.workflow.study_config import Study
+    from sensetrack.workflow.study_scenes import Scene
+    from sensetrack.workflow.study_tasks import Outcome
+
+PAIRS, SCENES = "pairs", "scenes"
+FETCHED = "fetched"
+"""Folder, below that of the study, of orbits and elevation models that were fetched for its pairs."""
+_NO_RESULT_DEPENDS_ON = ("max_memory", "fetch")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene or pair, and how it is to be done."""
+
+    task: Task
+    folder: str
+    """Of the study."""
+    kind: str
+    """prepare, track or slc."""
+    inputs: tuple[str, ...]
+    """The scene, or reference and secondary; a folder of a prepared scene stands for what is in it."""
+    config: dict[str, Any]
+    level: int = logging.INFO
+    """Of what its log says."""
+
+
+def do_job(job: Job, workers: int | None = None) -> Outcome:
+    """Do one job with so many threads; see `sensetrack.workflow.study_tasks.carry_out`."""
+    return carry_out(job.task, job.folder, partial(_WORK[job.kind], job, workers), job.level)
+
+
+def scene_job(scene: Scene, study: Study, level: int = logging.INFO) -> Job | None:
+    """Return how a scene is prepared; None where scenes are tracked as they are."""
+    config = study.config.prepare
+    if config is None:
+        return None
+    values = config.to_dict()
+    key = key_of(["prepare", study.local(values)], [scene.path, *_named_in(values)])
+    task = Task(scene.name, f"{SCENES}/{scene.name}", key)
+    return Job(task, str(study.folder), "prepare", (str(scene.path),), values, level)
+
+
+def pair_job(name: str, pair: ScenePair, scenes: dict[str, Scene], study: Study, level: int = logging.INFO) -> Job:
+    """Return how a pair is matched.
+
+    Parameters
+    ----------
+    name : str
+        Of its folder.
+    pair : ScenePair
+    scenes : dict
+        By name.
+    study : Study
+    level : int
+        Of what its log says.
+    """
+    ends = [scenes[one.name] for one in (pair.reference, pair.secondary)]
+    radar = study.config.slc
+    config: TrackConfig | SlcConfig = (
+        _dated(study.config.track, pair, ends, study) if radar is None else _radar(radar, pair, study)
+    )
+    values = config.to_dict()
+    if radar is None:
+        # What the algorithm takes where nothing is said is a setting, too.
+        values["parameters"] = (
+            study.config.track.model_copy(update={"parameters": values["parameters"]}).matcher().to_dict()
+        )
+        values["preprocess_parameters"] = study.config.track.preprocessor().to_dict()
+    told = {name: value for name, value in values.items() if name not in _NO_RESULT_DEPENDS_ON}
+    prepared = [scene_job(scene, study) for scene in ends]
+    inputs = [scene.path if job is None else job.task.key for scene, job in zip(ends, prepared, strict=True)]
+    kind = "track" if radar is None else "slc"
+    key = key_of([kind, study.local(told)], [*inputs, *_named_in(values)])
+    places = [
+        str(scene.path if job is None else study.folder / job.task.target)
+        for scene, job in zip(ends, prepared, strict=True)
+    ]
+    return Job(Task(name, f"{PAIRS}/{name}", key), str(study.folder), kind, tuple(places), values, level)
+
+
+def _dated(config: TrackConfig, pair: ScenePair, ends: list[Scene], study: Study) -> TrackConfig:
+    """Return the settings with the search of a pair, and its dates where the files do not say them."""
+    changes: dict[str, Any] = {}
+    days = study.config.pairs.search_days
+    base = getattr(config.matcher(), "search", None)
+    if days is not None and base is not None:
+        changes["parameters"] = config.parameters | {"search": list(scaled_search(base, pair.days, days))}
+    for which, scene in zip(("reference", "secondary"), ends, strict=True):
+        if not scene.said:
+            changes[f"{which}_date"] = scene.taken.moment.isoformat()
+    return config.from_dict(config.to_dict() | changes)
+
+
+def _radar(config: SlcConfig, pair: ScenePair, study: Study) -> SlcConfig:
+    days = study.config.pairs.search_days
+    if days is None:
+        return config
+    return config.from_dict(config.to_dict() | {"search": list(scaled_search(config.search, pair.days, days))})
+
+
+def _named_in(values: dict[str, Any]) -> list[Path]:
+    """Return the files that settings name: a result depends on them, too."""
+    found = []
+    for value in values.values():
+        if isinstance(value, dict):
+            found += _named_in(value)
+        elif isinstance(value, str) and Path(value.partition("|")[0]).is_absolute():
+            found.append(Path(value.partition("|")[0]))
+    return [path for path in found if path.exists()]
+
+
+def _prepare(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
+    from sensetrack.workflow.prepare import prepare
+
+    values = dict(job.config)
+    radar = values.pop("radar") or {}
+    record = prepare(job.inputs[0], part, radar=radar, workers=workers, **values)
+    _save(part / "prepare.json", record)
+    return {"measured_share": record["measured_share"]}
+
+
+def _track(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
+    from sensetrack.workflow.config import TrackConfig
+    from sensetrack.workflow.pipeline import run_track
+
+    reference, secondary = (_raster_of(job, place) for place in job.inputs)
+    record = run_track(reference, secondary, part, TrackConfig.from_dict(job.config), workers=workers)
+    bias = record["bias"]
+    return _told(record) | {"stable_nmad_px": None if bias is None else list(bias["nmad_after"])}
+
+
+def _raster_of(job: Job, place: str) -> str:
+    """Return the raster in the folder of a prepared scene; anything else is tracked as it is."""
+    path = Path(place)
+    if path.parent != Ledger(Path(job.folder)).folder / SCENES:
+        return place
+    return str(next(path.glob("*.tif"), path))
+
+
+def _slc(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
+    from sensetrack.workflow.slc import run_slc
+    from sensetrack.workflow.slc_config import SlcConfig
+
+    config, folder = SlcConfig.from_dict(job.config), Path(job.folder)
+    reference, secondary = job.inputs
+    if config.fetch:  # for all pairs into one place
+        from sensetrack.workflow.slc_fetch import with_fetched
+
+        config = with_fetched(reference, secondary, config, folder / FETCHED).model_copy(update={"fetch": False})
+    kept = Ledger(folder).hidden / "bursts" / job.task.name
+    record = run_slc(reference, secondary, part, config, kept=kept, workers=workers)
+    shutil.rmtree(kept, ignore_errors=True)
+    return _told(record)
+
+
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a report says of a pair."""
+    numbers = record["statistics"]
+    return {
+        "posts": numbers.get("posts"),
+        "good_share": numbers.get("good_share"),
+        "median_offset_px": numbers.get("median_offset_px"),
+        "warnings": len(record["warnings"]),
+    }
+
+
+def _save(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+_WORK = {"prepare": _prepare, "track": _track, "slc": _slc}
