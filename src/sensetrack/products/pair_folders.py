@@ -60,6 +60,8 @@ class PairFolder:
     """Of the posts."""
     step: tuple[int, int] | None
     """Image pixels between posts; None where not known."""
+    images: tuple[tuple[int, int], tuple[float, float]] | None
+    """Rows and columns of the images, and (row, col) of the first post in them; None where not known."""
     support: tuple[int, int]
     """Posts (rows, cols) that a chip covers: what lies within half of it decides a post; at least 1."""
     record: dict[str, Any] = field(repr=False)
@@ -159,7 +161,7 @@ def open_pair_folder(path: str | os.PathLike[str]) -> PairFolder:
         _at(record, "configuration", "chip")
     )
     support = (1, 1) if step is None or chip is None else (max(1, chip[0] // step[0]), max(1, chip[1] // step[1]))
-    return PairFolder(folder, (first, second), _scenes(record), unit, file.grid, step, support, record)
+    return PairFolder(folder, (first, second), _scenes(record), unit, file.grid, step, _images(record), support, record)
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -184,6 +186,13 @@ def _dates(record: dict[str, Any], path: Path) -> tuple[datetime, datetime]:
     if first == second:
         raise InputError(f"says that both images were taken at the same time, {first:%Y-%m-%d %H:%M:%S}", path=path)
     return first, second
+
+
+def _images(record: dict[str, Any]) -> tuple[tuple[int, int], tuple[float, float]] | None:
+    shape, first = _pair_of(_at(record, "grid", "image_px")), _at(record, "grid", "first_post_px")
+    if shape is None or not isinstance(first, list) or len(first) != 2:
+        return None
+    return (shape, (first[0], first[1])) if all(isinstance(one, float | int) for one in first) else None
 
 
 def _at(record: Any, *keys: str) -> Any:

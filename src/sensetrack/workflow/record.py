@@ -63,6 +63,8 @@ def run_record(
         "grid": {
             "posts": list(grid.shape),
             "step_px": list(result.offsets.step),
+            "first_post_px": list(result.offsets.start),
+            "image_px": list(images.grid.shape),
             "crs": None if grid.crs is None else crs_name(grid.crs),
             "crs_units_per_ground_metre": list(grid.grid_scale) if grid.georeferenced else None,
             "unit": "m" if grid.georeferenced else "px",

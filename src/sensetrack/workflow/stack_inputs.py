@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from sensetrack.errors import ConfigError, GridMismatchError, InputError, NoOverlapError
 from sensetrack.files.vector import area_at_posts
+from sensetrack.grid import Grid
 from sensetrack.ot.fields import OffsetField
 from sensetrack.products.pair_folders import COMPONENTS, PairFolder, find_pairs, open_pair_folder
 from sensetrack.products.posts import Regrids, common_grid
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from sensetrack.blocks import Mapper
     from sensetrack.files.raster import RasterFile
-    from sensetrack.grid import Grid
     from sensetrack.workflow.stack_config import StackConfig
 
     Cubes = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -57,7 +57,7 @@ class Pairs:
     stable: NDArray[np.bool_] | None = None
     """(rows, cols) True = ground that does not move; None where nobody said."""
     bias: NDArray[np.float64] | None = None
-    """(n_pairs, 2) what was removed from each pair, in its unit."""
+    """(n_pairs, 2) what was removed from each pair, in its unit; NaN = too little stable ground, it is left out."""
     folders: tuple[PairFolder, ...] = ()
     """Where they come from, if from files."""
 
@@ -193,10 +193,15 @@ def stable_posts(config: StackConfig, grid: Grid, folders: Sequence[PairFolder])
     if name is None:
         return None
     empty = np.zeros(grid.shape, np.float32)
-    posts = OffsetField(empty, empty, np.zeros(grid.shape, np.uint16), grid)
+    posts, images = OffsetField(empty, empty, np.zeros(grid.shape, np.uint16), grid), grid
     support = max(one.support[0] for one in folders), max(one.support[1] for one in folders)
+    one = folders[0]
+    if not grid.georeferenced and one.step is not None and one.images is not None and grid.shape == one.grid.shape:
+        images, (rows, cols) = Grid(one.images[0]), one.step  # a mask is drawn on the images
+        posts = replace(posts, step=one.step, start=one.images[1])
+        support = support[0] * rows, support[1] * cols
     try:
-        share = area_at_posts(name, posts, grid, support)
+        share = area_at_posts(name, posts, images, support)
     except InputError as error:
         error.path = error.path or name
         raise
@@ -210,8 +215,8 @@ def stable_posts(config: StackConfig, grid: Grid, folders: Sequence[PairFolder])
 def _median_of(values: NDArray[np.float32], stable: NDArray[np.bool_], folder: PairFolder) -> float:
     told = values[stable & np.isfinite(values)]
     if told.size < _LEAST_STABLE:
-        log.warning("%s: %d posts on stable ground, too few; nothing is removed", folder.path, told.size)
-        return 0.0
+        log.warning("%s: %d posts on stable ground, too few to tie it to; it is left out", folder.path, told.size)
+        return float("nan")
     return float(np.median(told))
 
 
