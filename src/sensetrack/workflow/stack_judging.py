@@ -160,7 +160,8 @@ def fitted(
     found = [fit_motion(one, config.motion) for one in series]
     network, used = series[0].network, (series[0].weights > 0) & (series[1].weights > 0)
     sure = checked(network, used)
-    at = (used & ~sure).any(axis=0)
+    # In a plain chain nothing is checked, and the pairs at its ends are no worse than the others.
+    at = (used & ~sure).any(axis=0) & (series[0].links.spare > 0)
     if not at.any():
         return found
     valid = sure[:, at][:, None]
