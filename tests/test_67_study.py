@@ -178,7 +178,7 @@ def test_what_is_kept(study, capsys):
     command = ["run", str(study), "--set", "pairs.max_days=15", "--keep", "stack", "--dry-run", "--json"]
     assert run(command) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [path for path in told["delete"] if path.endswith("20240101-20240121")]
+    assert [path for path in told["delete"] if "20240101-20240121" in path]
     assert told["match"] == []
     assert again(study, "--keep", "stack", "--set", "pairs.max_days=15") == {"stack"}
     assert {path.name for path in (results / "pairs").iterdir()} == {
@@ -190,6 +190,27 @@ def test_what_is_kept(study, capsys):
     # Another series needs the rasters again.
     changed = again(study, "--keep", "stack", "--set", "pairs.max_days=15", "--set", "stack.agreed=false")
     assert changed == {"20240101-20240111", "20240111-20240121", "20240121-20240131", "stack"}
+
+
+def test_what_users_put_there_stays(study):
+    """A QGIS project beside the rasters, notes in folders of pairs, a folder of one's own."""
+    results = study.parent / "results"
+    own = [results / "stack" / "map.qgz", results / "pairs" / "20240101-20240111" / "notes" / "a.txt",
+           results / "pairs" / "20240101-20240121" / "b.txt", results / "pairs" / "mine" / "c.tif",
+           results / "scenes" / "d.tif"]  # fmt: skip
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name, encoding="utf-8")
+    again(study, "--set", "track.parameters.chip=32", "--keep", "stack", "--set", "pairs.max_days=15")
+    assert [path.read_text(encoding="utf-8") for path in own] == [path.name for path in own]
+    left = {path.name for path in (results / "pairs" / "20240101-20240111").iterdir()}
+    assert left == {"run.json", "task.json", "notes"}
+    assert {path.name for path in (results / "pairs" / "20240101-20240121").iterdir()} == {"b.txt"}
+    # Where a pair fails, only what is ours goes.
+    scene = study.parent / "scenes" / "scene_20240101.tif"
+    scene.write_bytes(scene.read_bytes()[:-900] + bytes(900))
+    assert run(["run", str(study), "--quiet", "--set", "pairs.max_days=15"]) == 4
+    assert [path.read_text(encoding="utf-8") for path in own] == [path.name for path in own]
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):

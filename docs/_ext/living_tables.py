@@ -40,8 +40,10 @@ FLAG_MEANING = {
 
 def shown(value: Any) -> str:
     """Return a default as a user would type it on the command line."""
-    if value is None or value == {}:
+    if value is None or value in ({}, ()):
         return "-"
+    if isinstance(value, Parameters):
+        return "its defaults"
     if isinstance(value, tuple):
         return "`" + (str(value[0]) if len(set(value)) == 1 else ", ".join(map(str, value))) + "`"
     return f"`{value}`"

@@ -13,7 +13,7 @@ from sensetrack.cli.common import SHARED, Debug, Json, Quiet, Verbose, Workers, 
 from sensetrack.cli.track import read_setting
 
 if TYPE_CHECKING:
-    from sensetrack.workflow.study_config import Study
+    from sensetrack.workflow.study_config import FetchConfig, Study
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,12 @@ def run(
         Parameter(group=WORK, help="Write that file, with every setting explained, for one use; nothing else is done."),
     ] = None,
     dry_run: Annotated[
-        bool, Parameter(negative="", group=WORK, help="List what would be done, the room it takes, and deletions.")
+        bool,
+        Parameter(
+            negative="",
+            group=WORK,
+            help="List what would be done, the room it takes, and deletions; with --fetch, what would be fetched.",
+        ),
     ] = False,
     set_: Annotated[
         list[str] | None,
@@ -106,7 +111,10 @@ def run(
 
     part = None if shard is None else shard_of(shard)
     if dry_run:
-        _dry_run(found, part, retry=retry, json=json)
+        if fetch and found.config.fetch is not None:
+            _show_search(found.config.fetch, json=json)
+        else:
+            _dry_run(found, part, retry=retry, json=json)
         return 0
     where: dict[str, Any] = {"executor": executor, "workers": workers}
     where |= {} if scheduler is None else {"executor": "dask", "scheduler": scheduler}
@@ -127,8 +135,22 @@ def run(
     elif not quiet:
         echo(report.summary)
         echo(f"written to {found.folder}")
-    report.require_success(found.folder)
+    report.require_success(found.folder, part)
     return 0
+
+
+def _show_search(query: FetchConfig, *, json: bool) -> None:
+    """Say what would be fetched first."""
+    from sensetrack.workflow.study_fetch import searched
+
+    found = searched(query)
+    if json:
+        echo_json({"fetch": found.as_dict()})
+        return
+    echo(f"{len(found.scenes)} scenes to fetch, {found.size / 1e9:.1f} GB as far as the archive says")
+    for scene in found.scenes:
+        echo(f"  {scene.start:%Y-%m-%d %H:%M}  {scene.name}")
+    echo("without --fetch, --dry-run lists what is done with the scenes that are there")
 
 
 def _dry_run(study: Study, part: tuple[int, int] | None, *, retry: bool, json: bool) -> None:

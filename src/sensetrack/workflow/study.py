@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -63,18 +62,23 @@ class Plan:
 
     @property
     def deletions(self) -> list[Path]:
-        """What is going to be removed when all is done."""
-        ledger = Ledger(self.study.folder)
-        if self.study.config.keep == "all":
+        """Files that are going to be removed when all is done: of results that nobody needs any more, and no others."""
+        keep, ledger = self.study.config.keep, Ledger(self.study.folder)
+        if keep == "all":
             return []
-        found = [ledger.folder / SCENES] if (ledger.folder / SCENES).is_dir() else []
-        found += sorted(
-            path.parent for path in ledger.folder.glob(f"{PAIRS}/*/{TASK}") if path.parent.name not in self.pairs
-        )
-        if self.study.config.keep == "stack":
-            rasters = [*ledger.folder.glob(f"{PAIRS}/*/*"), *ledger.folder.glob(f"{PAIRS}/*/*/*")]
-            found += sorted(path for path in rasters if path.is_file() and path.name not in _LEFT)
-        return found
+        gone = [path for folder in self.unneeded for path in ledger.files_of(folder)]
+        if keep == "stack":
+            whole = [ledger.folder / job.task.target for job in self.jobs]
+            gone += [path for folder in whole for path in ledger.files_of(folder) if path.name not in _LEFT]
+        return gone
+
+    @property
+    def unneeded(self) -> list[Path]:
+        """Folders of prepared scenes, and of pairs that are not of this study any more."""
+        folder, mine = self.study.folder, {job.task.target for job in self.jobs}
+        scenes = [path.parent for path in sorted(folder.glob(f"{SCENES}/*/{TASK}"))]
+        pairs = [path.parent for path in sorted(folder.glob(f"{PAIRS}/*/{TASK}"))]
+        return scenes + [path for path in pairs if f"{PAIRS}/{path.name}" not in mine]
 
 
 def plan_study(
@@ -304,15 +308,12 @@ def _stack(plan: Plan, outcomes: dict[str, Outcome], workers: int | None, level:
 
 def _tidy(plan: Plan, ledger: Ledger) -> None:
     """Remove what is not to be kept."""
-    if plan.study.config.keep == "all":
-        return
+    keep = plan.study.config.keep
     try:
-        if plan.study.config.keep == "stack":
-            for job in plan.jobs:
-                ledger.forget(job.task, _LEFT)
-        for path in plan.deletions:
-            if path.is_dir():
-                shutil.rmtree(path)
+        for folder in plan.unneeded if keep != "all" else ():
+            ledger.remove(folder)
+        for job in plan.jobs if keep == "stack" else ():
+            ledger.forget(job.task, _LEFT)
     except OSError as error:
         raise OutputError(f"cannot be removed ({error.strerror or error})", path=ledger.folder) from error
 

@@ -9,6 +9,7 @@ from sensetrack.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sensetrack.workflow.fetch import Findings
     from sensetrack.workflow.study_config import FetchConfig, Study
 
 _NOT_SCENES = (".part", ".xml", ".eof", ".json")
@@ -37,16 +38,22 @@ def scenes_of(study: Study, *, allowed: bool) -> list[Path]:
     return found
 
 
-def _fetched(config: FetchConfig, folder: Path) -> list[Path]:
+def searched(config: FetchConfig) -> Findings:
+    """Ask the archive which scenes there are; none is fetched."""
     from sensetrack.acquire.optical import OpticalQuery
     from sensetrack.acquire.scenes import SceneQuery
-    from sensetrack.workflow.fetch import fetch_scenes, find_scenes
+    from sensetrack.workflow.fetch import find_scenes
 
     query: OpticalQuery | SceneQuery = (
         OpticalQuery.from_dict(config.query)
         if config.kind == "s2"
         else SceneQuery.from_dict({"kind": config.kind} | config.query)
     )
-    found = find_scenes(query, config.aoi, count=config.count, which=config.which)
-    paths = fetch_scenes(found, folder, token_file=config.token_file)
+    return find_scenes(query, config.aoi, count=config.count, which=config.which)
+
+
+def _fetched(config: FetchConfig, folder: Path) -> list[Path]:
+    from sensetrack.workflow.fetch import fetch_scenes
+
+    paths = fetch_scenes(searched(config), folder, token_file=config.token_file)
     return [path for path in dict.fromkeys(paths) if path.suffix.lower() not in _NOT_SCENES]

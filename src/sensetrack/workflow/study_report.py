@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,7 +41,6 @@ class Report:
     configuration: dict[str, Any]
     matched: int = 0
     """Pairs that were matched in this run; the others were done before."""
-    shard: tuple[int, int] | None = field(default=None)
 
     @classmethod
     def of(
@@ -90,7 +89,7 @@ class Report:
 
     def write(self, folder: Path, shard: tuple[int, int] | None = None) -> None:
         """Write ``report.json``, ``report.csv`` and ``study.json``; those of a shard are called after it."""
-        name = "report" if shard is None else "report-{}-of-{}".format(*shard)
+        name = _called(shard)
         write_whole(folder / f"{name}.json", json.dumps(self.as_dict(), indent=2, default=str) + "\n")
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
@@ -101,14 +100,19 @@ class Report:
             record = {"configuration": self.configuration, "versions": versions()}
             write_whole(folder / "study.json", json.dumps(record, indent=2, default=str) + "\n")
 
-    def require_success(self, folder: Path) -> None:
+    def require_success(self, folder: Path, shard: tuple[int, int] | None = None) -> None:
         """Raise BatchError where something failed."""
         failed = self.failures
         if not failed:
             return
         named = "; ".join(failed[:_NAMED])
         more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        raise BatchError(f"{len(failed)} failed: {named}{more}", path=folder / "report.json")
+        raise BatchError(f"{len(failed)} failed: {named}{more}", path=folder / f"{_called(shard)}.json")
+
+
+def _called(shard: tuple[int, int] | None) -> str:
+    """Return the name of the files of a report, without ending."""
+    return "report" if shard is None else "report-{}-of-{}".format(*shard)
 
 
 def _row(name: str, plan: Plan, outcome: Outcome | None) -> dict[str, Any]:

@@ -122,24 +122,42 @@ class Ledger:
             return None
         return outcome if outcome.exit_code in {2, 3} else None
 
-    def forget(self, task: Task, kept: Iterable[str]) -> int:
-        """Remove the files of a task but some, which goes on to count as done; return the bytes that were freed."""
-        target, freed = self.folder / task.target, 0
+    def files_of(self, target: Path) -> list[Path]:
+        """Return the files of a result; what users have put beside them is none of ours."""
         found = _read(target / TASK)
-        if found is None:
-            return 0
-        names = [name for name in found["files"] if name not in set(kept)]
-        write_whole(
-            target / TASK, json.dumps(found | {"removed": True}, indent=1)
-        )  # first: a kill must not cost a pair
-        for name in names:
-            path = target / name
-            freed += path.stat().st_size if path.exists() else 0
-            path.unlink(missing_ok=True)
-        for inner in sorted((path for path in target.rglob("*") if path.is_dir()), reverse=True):
-            if not any(inner.iterdir()):
-                inner.rmdir()
-        return freed
+        names = found.get("files") if found else None
+        if not isinstance(names, dict):
+            return []
+        inside = [target / name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts]
+        return [path for path in inside if path.is_file()]
+
+    def forget(self, task: Task, kept: Iterable[str]) -> None:
+        """Remove the files of a task but some; it goes on to count as done."""
+        target = self.folder / task.target
+        names = set(kept)
+        gone = [path for path in self.files_of(target) if path.relative_to(target).as_posix() not in names]
+        if gone:
+            found = _read(target / TASK) or {}
+            # First: a kill must not cost a pair.
+            write_whole(target / TASK, json.dumps(found | {"removed": True}, indent=1))
+            _remove(gone, target)
+
+    def remove(self, target: Path) -> None:
+        """Remove a result, and its folder where nothing else is in it."""
+        files = self.files_of(target)
+        if (target / TASK).is_file():
+            _remove([target / TASK, *files], target)  # first what says that it is whole
+            if not any(target.parent.iterdir()):
+                target.parent.rmdir()
+
+
+def _remove(files: Iterable[Path], folder: Path) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
+    inner = [path for path in folder.rglob("*") if path.is_dir()] if folder.is_dir() else []
+    for path in (*sorted(inner, reverse=True), folder):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def key_of(values: Any, inputs: Iterable[Any]) -> str:
@@ -198,6 +216,7 @@ def carry_out(task: Task, folder: str, work: Callable[[Path], dict[str, Any]], l
                 numbers = work(part)
                 outcome = Outcome(task.name, "done", began, _since(clock), numbers=numbers)
                 _write_task(part, task, outcome)
+                _take_along(ledger, target, part)
             (ledger.failures / f"{task.name}.json").unlink(missing_ok=True)
         except OutputError as error:
             log.error("%s", error)  # noqa: TRY400  one line; the cause is the disk
@@ -206,7 +225,7 @@ def carry_out(task: Task, folder: str, work: Callable[[Path], dict[str, Any]], l
             outcome = Outcome(task.name, "failed", began, _since(clock), *_told(error))
             log.error("%s", outcome.error)  # noqa: TRY400
             log.debug("%s", traceback.format_exc())
-            shutil.rmtree(target, ignore_errors=True)  # of other inputs: it would be taken for this one's
+            ledger.remove(target)  # of other inputs: it would be taken for this one's
             values = {"key": task.key, "outcome": asdict(outcome)}
             write_whole(ledger.failures / f"{task.name}.json", json.dumps(values, indent=1))
         log.info("%s after %.1f s", outcome.status, outcome.seconds)
@@ -236,6 +255,18 @@ def _write_task(part: Path, task: Task, outcome: Outcome) -> None:
     }
     values = {"task": task.name, "key": task.key, "outcome": asdict(outcome), "files": files}
     (part / TASK).write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def _take_along(ledger: Ledger, target: Path, part: Path) -> None:
+    """Copy what users have put into the folder of an older result, such as a QGIS project, into the new one."""
+    if not target.is_dir():
+        return
+    ours = {target / TASK, *ledger.files_of(target)}
+    for path in target.rglob("*"):
+        new = part / path.relative_to(target)
+        if path.is_file() and path not in ours and not new.exists():
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, new)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
