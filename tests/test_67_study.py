@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from sensetrack.cli import run
 from sensetrack.stack.network import Acquisition, ScenePair
-from sensetrack.workflow.study_config import Study, StudyConfig, read_study
+from sensetrack.workflow.study_config import Study, StudyConfig
 from sensetrack.workflow.study_jobs import pair_job
 from sensetrack.workflow.study_samples import SAMPLES, sample
 from sensetrack.workflow.study_scenes import Scene
@@ -238,6 +238,8 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
         ({"track": {"reference_date": "2020-01-01"}}, "reference_date"),
         ({"keep": "stack", "stack": None}, "keep"),
         ({"stack": {"formats": ["docx"]}}, "docx"),
+        ({"track": {"unstable_ground": "nothere.gpkg|a"}}, "track.unstable_ground: there is no nothere.gpkg|a"),
+        ({"prepare": {"radar": {"dem": "nothere.tif"}}}, "prepare.radar.dem"),
     ],
 )
 def test_nonsense_is_said_in_one_line(values, said, tmp_path, capsys):
@@ -270,7 +272,7 @@ def test_samples_say_the_defaults(use, tmp_path):
         values.pop("prepare")
     assert StudyConfig.from_dict(values) == said
     assert run(["run", str(tmp_path / "new.yaml"), "--init", use]) == 0
-    assert read_study(tmp_path / "new.yaml").config == said
+    assert StudyConfig.from_yaml(tmp_path / "new.yaml") == said
     assert run(["run", str(tmp_path / "new.yaml"), "--init", use]) == 2
     assert run(["run", str(tmp_path / "new.yaml"), "--init", use, "--overwrite"]) == 0
 

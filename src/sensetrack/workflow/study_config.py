@@ -21,6 +21,8 @@ _PATHS = (
     "reference",
 )  # fmt: skip
 """Keys, wherever they are, that may hold the name of a file or folder."""
+_FILES = ("stable_ground", "unstable_ground", "prior", "search_limit", "dem", "orbits", "token_file")
+"""Those of them that can hold nothing else."""
 
 
 class ScenesConfig(Parameters):
@@ -182,10 +184,21 @@ def read_study(path: Path, changes: dict[str, Any] | None = None) -> Study:
         _put(values, key.split("."), value)
     base = path.absolute().parent
     try:
-        return Study(StudyConfig.from_dict(_resolved(values, base)), base)
+        config = StudyConfig.from_dict(_resolved(values, base))
+        _require_named(config.to_dict(), base)
     except ConfigError as error:
         error.path = error.path or path
         raise
+    return Study(config, base)
+
+
+def _require_named(values: dict[str, Any], base: Path, block: str = "") -> None:
+    """Raise ConfigError for a file that is named and is not there: each pair would find that out by itself."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            _require_named(value, base, f"{block}{key}.")
+        elif key in _FILES and isinstance(value, str) and not _is_there(base, value):
+            raise ConfigError(f"{block}{key}: there is no {value}", advice="paths count from where the study is")
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
