@@ -354,3 +354,17 @@ def test_the_only_pair_left_of_a_date_that_should_have_more_is_left_out():
     np.testing.assert_array_equal(found[:, 0, 1], [False, False, False, True])
     np.testing.assert_array_equal(found[:, 0, 2], [False, False, False, False])
     assert valid[1, 0, 1]  # what goes in stays as it is
+
+
+@pytest.mark.parametrize("true", [0.0, 0.3, 1.0, 3.0, 100.0])
+def test_a_limit_that_is_not_passed_is_passed_for_certain_as_often_as_was_said(true):
+    rng, count = np.random.default_rng(1), 40_000
+    at = np.array(["2024-01-01", "2024-01-02"], "datetime64[ms]")
+    ones = np.ones((1, count), np.float32)
+    parts = [
+        IntervalVelocity(at[:1], at[1:], (mean + rng.normal(size=(1, count))).astype(np.float32), ones)
+        for mean in (0.6 * true, 0.8 * true)
+    ]
+    limits = ThresholdParameters(limits={"alarm": max(true, 1e-6)})
+    table = threshold_table(interval_speed(parts), [str(one) for one in range(count)], limits)
+    assert np.mean([one.now for one in table]) == pytest.approx(0.05, abs=0.006)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sensetrack.stack.invert import TimeSeries
 
 
+_FAR = 30.0
+"""Standard errors from which on the noise of a length is that of one component."""
+
+
 @dataclass(frozen=True, eq=False)
 class IntervalVelocity:
     """Velocity between neighbouring dates; arrays are (n_intervals, ...), NaN where one date is missing."""
@@ -32,6 +36,8 @@ class IntervalVelocity:
     """Per day."""
     sigma: NDArray[np.float32]
     """Standard error of `value`. Neighbouring intervals share a date, and its noise with opposite sign."""
+    components: int = 1
+    """How many components `value` is the length of; 1 = it has a sign."""
 
     @property
     def middle(self) -> NDArray[np.datetime64]:
@@ -57,7 +63,7 @@ def interval_speed(components: Sequence[IntervalVelocity]) -> IntervalVelocity:
     """Return the speed of several components without the bias of noise; see `sensetrack.stack.quality.speed`."""
     first = components[0]
     value, sigma = speed([one.value for one in components], [one.sigma for one in components])
-    return IntervalVelocity(first.begin, first.end, value, sigma)
+    return IntervalVelocity(first.begin, first.end, value, sigma, len(components))
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,14 +225,14 @@ def threshold_table(
     parameters = parameters or ThresholdParameters()
     if speeds.value.shape[1:] != (len(points),):
         raise InputError(f"speeds must be (n_intervals, {len(points)}), instead got {speeds.value.shape}")
-    z = _quantile(2 * parameters.confidence - 1)  # one side
     rows = []
     for place, point in enumerate(points):
         v, s = speeds.value[:, place].astype(np.float64), speeds.sigma[:, place].astype(np.float64)
         known = np.isfinite(v + s)
         when, v, s = speeds.end[known], v[known], s[known]
         for name, limit in parameters.limits.items():
-            likely, sure = _in_a_row(v > limit, parameters.repeats), _in_a_row(v - z * s > limit, parameters.repeats)
+            certain = _above(v, s, limit, parameters.confidence, speeds.components)
+            likely, sure = (_in_a_row(one, parameters.repeats) for one in (v > limit, certain))
             rows.append(Passing(point, name, limit, _first(likely, when), _first(sure, when), bool(sure[-1:].any())))
     return rows
 
@@ -234,7 +240,28 @@ def threshold_table(
 def at_points(speeds: IntervalVelocity, posts: ArrayLike) -> IntervalVelocity:
     """Take some posts out of (n_intervals, rows, cols): (n_intervals, n_points) of (row, col) positions."""
     rows, cols = np.asarray(posts, int).reshape(-1, 2).T
-    return IntervalVelocity(speeds.begin, speeds.end, speeds.value[:, rows, cols], speeds.sigma[:, rows, cols])
+    value, sigma = (one[:, rows, cols] for one in (speeds.value, speeds.sigma))
+    return replace(speeds, value=value, sigma=sigma)
+
+
+def _above(
+    v: NDArray[np.float64], s: NDArray[np.float64], limit: float, confidence: float, components: int
+) -> NDArray[np.bool_]:
+    """Tell which velocities are above a limit for certain.
+
+    The square of a length that carries noise follows a noncentral chi-square distribution: where the limit is far below
+    the noise, the length of nothing passes it often.
+    """
+    plain = v - _quantile(2 * confidence - 1) * s > limit  # one side
+    near = limit < _FAR * s
+    if components == 1 or not near.any():
+        return np.asarray(plain)
+    from scipy.special import chndtrix
+
+    v, s = v[near], s[near]
+    measured = np.where(v > 0, v**2 + (components - 1) * s**2, 0.0)  # `speed` takes that off
+    plain[near] = measured > s**2 * chndtrix(confidence, components, (limit / s) ** 2)
+    return np.asarray(plain)
 
 
 def _in_a_row(passed: NDArray[np.bool_], repeats: int) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def told_of(stacked: Stacked, config: StackConfig) -> Told | None:
         return None
     series, motion = stacked.at(posts)
     speeds = interval_speed([interval_velocity(one) for one in series])
-    speeds = IntervalVelocity(speeds.begin, speeds.end, speeds.value[:, :, 0], speeds.sigma[:, :, 0])
+    speeds = replace(speeds, value=speeds.value[:, :, 0], sigma=speeds.sigma[:, :, 0])
     metres = stacked.pairs.unit == "m"
     passings = threshold_table(speeds, names, config.thresholds) if metres else []
     failures, why = zip(*(_failure(_one(speeds, k)) for k in range(len(names))), strict=True)
@@ -152,7 +152,7 @@ def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _one(speeds: IntervalVelocity, point: int) -> IntervalVelocity:
-    return IntervalVelocity(speeds.begin, speeds.end, speeds.value[:, point], speeds.sigma[:, point])
+    return replace(speeds, value=speeds.value[:, point], sigma=speeds.sigma[:, point])
 
 
 def _failure(speeds: IntervalVelocity) -> tuple[Failure | None, str]:
