@@ -75,10 +75,10 @@ class Plan:
     @property
     def unneeded(self) -> list[Path]:
         """Folders of prepared scenes, and of pairs that are not of this study any more."""
-        folder, mine = self.study.folder, {job.task.target for job in self.jobs}
+        folder = self.study.folder
         scenes = [path.parent for path in sorted(folder.glob(f"{SCENES}/*/{TASK}"))]
         pairs = [path.parent for path in sorted(folder.glob(f"{PAIRS}/*/{TASK}"))]
-        return scenes + [path for path in pairs if f"{PAIRS}/{path.name}" not in mine]
+        return scenes + [path for path in pairs if path.name not in self.pairs]
 
 
 def plan_study(
