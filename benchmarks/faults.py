@@ -12,6 +12,7 @@ import platform
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the scenes are those of the tests
 
 from sensetrack.cli import run as sensetrack  # noqa: E402
-from study_kills import begun, interrupt, kill_and_resume, rasters  # noqa: E402
+from study_kills import begun, interrupt, kill_and_resume, rasters, start  # noqa: E402
 from study_scenes import write_study  # noqa: E402
 
 PAGE = HERE.parent / "docs" / "benchmarks-faults.md"
@@ -35,6 +36,8 @@ PAIRS = {"kind": "redundant", "neighbours": 5, "search_days": None}
 COUNT = 60
 TRACK = {"parameters": {"chip": 24, "step": 12, "search": 6}, "gross": "none"}
 EXECUTORS = {"threads": (), "processes": ("--executor", "processes", "--workers", "2")}
+NOTHING = 3.0
+"""Seconds within which a run with nothing to do has to end."""
 LEAVES = 5.0
 """Seconds within which an interrupted run is gone."""
 STEP = 0.1
@@ -106,10 +109,6 @@ def interrupted(run: Run) -> list[str]:
 
 def swept(run: Run) -> list[str]:
     """Kill the first pair of a study at every tenth of a second from its beginning to its end."""
-    import subprocess
-
-    from study_kills import start
-
     moments = broken = 0
     finished = False
     while not finished and moments < 100:
@@ -135,6 +134,25 @@ def swept(run: Run) -> list[str]:
     return [f"A study of one pair was killed at {moments} moments, {STEP} s apart: {broken} results were not whole."]
 
 
+def untouched(run: Run, study: Path) -> list[str]:
+    """Run a study that is done once more, as a user would: from the shell to its end."""
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        process = start(study)
+        process.communicate()
+        seconds.append(time.perf_counter() - began)
+        run.verdicts.append(Verdict("a study that is done ends with 0", process.returncode == 0, ""))
+    again = sum(begun(study.parent / "results").values())
+    run.verdicts += [
+        at_most("seconds of a run with nothing to do", max(seconds), NOTHING, "{:.2f}"),
+        at_most("what a run with nothing to do has begun", again - COUNT - 1, 0, "{:.0f}"),
+    ]
+    return [
+        f"A run of that study when it is done takes {min(seconds):.2f} to {max(seconds):.2f} s, and begins nothing."
+    ]
+
+
 def page(run: Run, parts: list[list[str]]) -> str:
     """Return the page."""
     given = run.given
@@ -142,7 +160,7 @@ def page(run: Run, parts: list[list[str]]) -> str:
         f"Written by `make faults` (`benchmarks/faults.py`, seed {given.seed}) on {processor()} "
         f"({load()} at the end), Python {platform.python_version()}."
     )
-    kills, signals, sweep = parts
+    nothing, kills, signals, sweep = parts
     kills_said = (
         f"**kill -9** at random, {given.kills} times, within {given.longest:g} s after a run has begun its first pair; "
         f"then a run that nobody disturbs. The study: {len(DAYS)} dates, 60 pairs, time series."
@@ -156,6 +174,7 @@ def page(run: Run, parts: list[list[str]]) -> str:
         "**Interrupted** at random by a signal.", "",
         *signals, "",
         *sweep, "",
+        *nothing, "",
         "**Limits**", "", *(f"- {verdict}" for verdict in run.verdicts), "",
     ]  # fmt: skip
     return "\n".join(lines)
@@ -175,7 +194,7 @@ def main() -> int:
         if sensetrack(["run", str(study), "--quiet"]) != 0 or len(begun(study.parent / "results")) != COUNT + 1:
             raise SystemExit("the clean run failed")
         clean = rasters(study.parent / "results")
-        text = page(run, [killed(run, clean), interrupted(run), swept(run)])
+        text = page(run, [untouched(run, study), killed(run, clean), interrupted(run), swept(run)])
     given.output.write_text(text, encoding="utf-8")
     print(text)
     return 1 if failed(run.verdicts) else 0
