@@ -5,6 +5,7 @@ on which nothing else runs is needed: two workers on two cores have nothing to g
 limit; exit code 1 where one is missed.
 
     python benchmarks/jobs.py [--pairs 40] [--workers 1 2] [--executors threads processes dask] [--rounds 2]
+                              [--no-quicklook]
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import os
 import sys
 import tempfile
 import time
-import warnings
 from contextlib import closing
 from itertools import combinations
 from pathlib import Path
@@ -24,7 +24,8 @@ from typing import NamedTuple
 from scenes import new_seed, write_pair
 from verdict import Verdict, at_least, at_most, failed, table
 
-from sensetrack.workflow.jobs import Lost, Scheduling, run_jobs
+from sensetrack.workflow.config import TrackConfig
+from sensetrack.workflow.jobs import Lost, Scheduling, levels, run_jobs
 
 EFFICIENCY = 0.85
 """Time of one worker / (number of workers x their time), at least."""
@@ -32,6 +33,7 @@ OVERHEAD = 5.0
 """Percent of the time of a pair that handing it out may take."""
 EMPTY = 3000
 """Jobs that do nothing, from which the time of handing out is found."""
+SETTINGS = {drawn: TrackConfig(quicklook=drawn) for drawn in (True, False)}
 SIZE = 1460
 """Side of a drawn scene, px: as many pixels as Perito Moreno has."""
 
@@ -42,6 +44,7 @@ class Pair(NamedTuple):
     reference: str
     secondary: str
     folder: str
+    quicklook: bool
 
 
 class Did(NamedTuple):
@@ -75,9 +78,7 @@ def track_pair(pair: Pair, workers: int) -> Did:
 
     logging.getLogger("sensetrack").setLevel(logging.ERROR)
     begun, cpu = time.time(), time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        run_track(pair.reference, pair.secondary, pair.folder, workers=workers)
+    run_track(pair.reference, pair.secondary, pair.folder, SETTINGS[pair.quicklook], workers=workers)
     return Did(begun, time.time(), time.process_time() - cpu)
 
 
@@ -85,30 +86,31 @@ def nothing(_job: int, _workers: int) -> None:
     """Do nothing."""
 
 
-def pairs(number: int, out: Path, images: Path) -> list[Pair]:
+def pairs(number: int, out: Path, images: Path, *, quicklook: bool) -> list[Pair]:
     """Return so many pairs; a short list is gone through again."""
     folder = Path(os.environ.get("SENSETRACK_TEST_DATA", "")) / "perito_moreno_s2"
     found = [(str(a), str(b)) for a, b in combinations(sorted(folder.glob("2020*.jpg")), 2)]
     if not found:
         found = [tuple(map(str, write_pair("texture", SIZE, new_seed(), images)))]
-    return [Pair(*found[i % len(found)], str(out / f"{i}")) for i in range(number)]
+    return [Pair(*found[i % len(found)], str(out / f"{i}"), quicklook) for i in range(number)]
 
 
-def run(number: int, scheduling: Scheduling, images: Path) -> Run:
+def run(number: int, scheduling: Scheduling, images: Path, *, quicklook: bool = True) -> Run:
     """Track all pairs once."""
     with tempfile.TemporaryDirectory() as folder:
-        jobs = pairs(number, Path(folder), images)
-        start, clock = time.time(), time.perf_counter()
+        jobs = pairs(number, Path(folder), images, quicklook=quicklook)
+        start, clock, cpu = time.time(), time.perf_counter(), time.process_time()
         with closing(run_jobs(track_pair, jobs, scheduling)) as found:
             done = [one for _, one in found if not isinstance(one, Lost)]
-        wall = time.perf_counter() - clock
+        wall, cpu = time.perf_counter() - clock, time.process_time() - cpu
     if len(done) != number:
         raise SystemExit(f"{number - len(done)} pairs were lost")
     begun, ended = min(one.begun for one in done), max(one.ended for one in done)
     busy = sum(one.ended - one.begun for one in done)
-    beside = 1 if scheduling.executor == "threads" else scheduling.workers or 1
-    return Run(wall, begun - start, busy / number, sum(one.cpu for one in done) / number,
-               1 - busy / (beside * (ended - begun)))  # fmt: skip
+    if scheduling.executor != "threads":  # which all share one process
+        cpu = sum(one.cpu for one in done)
+    beside = levels(number, scheduling).at_once
+    return Run(wall, begun - start, busy / number, cpu / number, 1 - busy / (beside * (ended - begun)))
 
 
 def handing_out(scheduling: Scheduling) -> float:
@@ -127,6 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--executors", nargs="+", default=["threads", "processes", "dask"])
     parser.add_argument("--rounds", type=int, default=1, help="the quickest of so many runs counts")
+    parser.add_argument("--no-quicklook", dest="quicklook", action="store_false", help="draw no pictures")
     given = parser.parse_args(arguments)
     rows, verdicts = [], []
     with tempfile.TemporaryDirectory() as images:
@@ -157,11 +160,13 @@ def measured(
     for workers in given.workers:
         scheduling = Scheduling(executor=executor, workers=workers)
         print(f"{executor}, {workers} workers", file=sys.stderr, flush=True)
-        found[workers] = min(run(given.pairs, scheduling, images) for _ in range(given.rounds))
+        found[workers] = min(
+            run(given.pairs, scheduling, images, quicklook=given.quicklook) for _ in range(given.rounds)
+        )
         cost[workers] = handing_out(scheduling)
     first, last = given.workers[0], given.workers[-1]
     efficiency = found[first].wall * first / (found[last].wall * last)
-    overhead = 100 * cost[last] * (1 if executor == "threads" else last) / found[last].job
+    overhead = 100 * cost[last] * last / found[last].job
     return found, cost, [
         at_least(f"{executor}: parallel efficiency of {last} workers", efficiency, EFFICIENCY, "{:.2f}"),
         at_most(f"{executor}: handing out, % of the time of a pair", overhead, OVERHEAD, "{:.2f}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -57,6 +58,18 @@ def test_threads_give_opencv_its_cores_back():
     with threads(2) as mapper:
         assert list(mapper(lambda _: cv2.getNumThreads(), range(3))) == [1, 1, 1]
     assert cv2.getNumThreads() == before
+
+
+def test_one_worker_is_the_thread_that_asks():
+    import cv2
+    from threadpoolctl import threadpool_info
+
+    before, pools = cv2.getNumThreads(), threadpool_info()
+    with threads(1) as mapper:
+        assert list(mapper(lambda _: threading.current_thread(), range(3))) == [threading.current_thread()] * 3
+        assert cv2.getNumThreads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} <= {1}
+    assert (cv2.getNumThreads(), threadpool_info()) == (before, pools)
 
 
 @given(

@@ -22,11 +22,12 @@ LOADED = """
 import numpy as np
 from sensetrack.ot.algorithms import NCC
 from sensetrack.ot.engine import framed, near, peaks
-from sensetrack.workflow.ahead import rehearse
+from sensetrack.workflow.ahead import rehearsals
 near.load()
 functions = framed.settled, framed.normalise, peaks.locate, peaks.refine
 before = [len(function.signatures) for function in functions]
-rehearse(NCC())
+for rehearse in rehearsals(NCC()):
+    rehearse()
 print(before, [len(function.signatures) for function in functions])
 """
 

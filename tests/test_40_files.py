@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 
@@ -21,7 +23,7 @@ from sensetrack.errors import (
     OutputError,
     UnsafeInputError,
 )
-from sensetrack.files.atomic import output_folder
+from sensetrack.files.atomic import output_folder, whole_folder
 from sensetrack.files.cog import write_cog
 from sensetrack.files.raster import BandSource, open_raster, parse_time
 from sensetrack.files.safe import RASTERS, identify
@@ -151,6 +153,54 @@ def test_a_written_raster_says_everything(tmp_path, grid):
         assert file.grid.same_as(grid)
 
 
+@pytest.mark.parametrize(
+    ("shape", "block", "overviews"),
+    [((3, 5), 16, []), ((53, 37), 64, []), ((512, 40), 512, []), ((520, 1030), 512, [2, 4])],
+)
+def test_a_small_raster_is_one_block_of_its_size(tmp_path, shape, block, overviews):
+    values = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    write_cog(tmp_path / "o.tif", [("dx", "m", values)], Grid(shape, TALL, UTM), tags={}, nodata=float("nan"))
+    with rasterio.open(tmp_path / "o.tif") as file:
+        assert file.block_shapes == [(block, block)]
+        assert file.overviews(1) == overviews
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        np.testing.assert_array_equal(file.read(1), values)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from sensetrack.errors import OutputError
+from sensetrack.files import cog
+from sensetrack.grid import Grid
+values = np.random.default_rng(1).normal(size=(53, 37)).astype(np.float32)
+for name, small in (("memory", cog._SMALL), ("disk", 0)):
+    cog._SMALL = small
+    path, told = Path(sys.argv[1]) / f"{name}.tif", 0
+    def write():
+        cog.write_cog(path, [("a", "m", values), ("b", "m", -values)], Grid(values.shape), tags={}, nodata=None)
+    write()
+    size = path.stat().st_size
+    limits = [*range(1, size, 211), size - 1]
+    for limit in limits:
+        path.unlink()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            write()
+        except OutputError as error:
+            told += "tif: cannot be written" in str(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(name, told == len(limits) > 50)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
+def test_a_disk_that_gets_full_is_told_wherever_that_happens(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["memory True", "disk True"], done.stderr
+
+
 # --- safe --------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +294,19 @@ def test_outputs_appear_when_all_is_done(tmp_path):
         (part / "x.txt").write_text("new")
         assert not (tmp_path / "a" / "b" / "x.txt").exists()
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["x.txt"]
+
+
+def test_a_folder_that_was_there_is_replaced_in_one_step(tmp_path):
+    target, scratch = tmp_path / "pairs" / "a", tmp_path / "work"
+    for text in ("old", "new"):
+        with whole_folder(target, scratch) as part:
+            (part / f"{text}.txt").write_text(text)
+            assert [path.name for path in tmp_path.glob("pairs/a/*")] == ([] if text == "old" else ["old.txt"])
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+    with pytest.raises(KeyboardInterrupt), whole_folder(target, scratch):
+        raise KeyboardInterrupt
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+    assert list(scratch.iterdir()) == []
 
 
 def test_after_an_error_nothing_is_left(tmp_path):

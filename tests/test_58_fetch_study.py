@@ -15,7 +15,7 @@ AREA = "8.0,46.2,8.4,46.5"
 CLOUD = "sentinel-cogs.s3.us-west-2.amazonaws.com"
 
 
-def test_scenes_are_fetched_and_the_study_is_done(net, tmp_path, capsys):  # noqa: F811
+def test_scenes_are_fetched_and_the_study_is_done(net, tmp_path, capsys):
     items = [optical_item("S2A", "2024-01-01T10:25:00"), optical_item("S2B", "2024-01-11T10:25:00")]
     net.hosts["earth-search.aws.element84.com"] = optical_catalogue(items)
     pixels = [write_scene(tmp_path / "archive", day).read_bytes() for day in (1, 11)]

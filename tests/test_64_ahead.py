@@ -27,6 +27,11 @@ def test_calls_run_beside_the_block_in_their_order_and_have_ended_after_it():
     assert not [t for t in threading.enumerate() if t.name == "sensetrack-ahead"]
 
 
+def test_without_calls_there_is_no_thread():
+    with ahead():
+        assert not [t for t in threading.enumerate() if t.name == "sensetrack-ahead"]
+
+
 def test_what_fails_ahead_is_left_to_those_who_need_it():
     seen = []
 
@@ -65,7 +70,7 @@ from numba.core.event import Listener, register
 from sensetrack.ot.algorithms import NCC
 from sensetrack.ot.chips import ChipGrid
 from sensetrack.ot.interfaces import Tile
-from sensetrack.workflow.ahead import rehearse
+from sensetrack.workflow.ahead import rehearsals
 
 class Compiled(Listener):
     names = []
@@ -75,7 +80,9 @@ class Compiled(Listener):
         pass
 
 ncc = NCC(chip=(24, 20), step=8, search=(13, 11))
-rehearse(ncc)
+[rehearse] = rehearsals(ncc)
+rehearse()
+assert rehearsals(ncc) == []
 register("numba:compile", Compiled())
 from numba.core import dispatcher
 class Loaded:

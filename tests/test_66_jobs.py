@@ -68,7 +68,7 @@ def test_every_job_has_its_result_whoever_does_it(scheduling):
     assert squares(found) == {i: i**2 for i in range(41)}
     others = {one["pid"] for one in found.values()} - {os.getpid()}
     assert len(others) == (0 if scheduling.executor == "threads" else 2)
-    assert {one["workers"] for one in found.values()} == {2 if scheduling.executor == "threads" else 1}
+    assert {one["workers"] for one in found.values()} == {1}
 
 
 def test_no_jobs_need_no_workers(monkeypatch):
@@ -76,7 +76,7 @@ def test_no_jobs_need_no_workers(monkeypatch):
     assert results([], Scheduling(executor="processes")) == {}
 
 
-@pytest.mark.parametrize("executor", ["processes", "dask"])
+@pytest.mark.parametrize("executor", ["threads", "processes", "dask"])
 def test_results_do_not_depend_on_the_number_of_workers(request, executor):
     found = {}
     for workers in (1, 3):
@@ -170,11 +170,13 @@ def test_what_workers_log_is_heard(caplog, scheduling):
     assert [caplog.text.count(f"job {i} speaks") for i in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("executor", ["processes", "dask"])
+@pytest.mark.parametrize("executor", ["threads", "processes", "dask"])
 def test_libraries_have_one_thread_in_workers(request, executor):
     place = request.getfixturevalue("cluster").scheduler_address if executor == "dask" else "local"
-    found = results([Job(0, "threads")], Scheduling(executor=executor, workers=1, scheduler=place))
-    assert found == {0: {"cv2": 1, "blas": 1}}
+    number = 2 if executor == "threads" else 1
+    jobs = [Job(i, "threads") for i in range(number)]
+    found = results(jobs, Scheduling(executor=executor, workers=number, scheduler=place))
+    assert found == {key: {"cv2": 1, "blas": 1} for key in range(number)}
 
 
 def test_many_jobs_run_beside_each_other_and_few_share_the_cores():
@@ -185,9 +187,11 @@ def test_many_jobs_run_beside_each_other_and_few_share_the_cores():
     assert shared(100, executor="processes", workers=8) == (8, 1)
     assert shared(3, executor="processes", workers=8) == (3, 2)
     assert shared(1, executor="dask", workers=8) == (1, 8)
-    assert shared(100, executor="threads", workers=8) == (1, 8)
+    assert shared(100, executor="threads", workers=8) == (8, 1)
+    assert shared(3, executor="threads", workers=8) == (3, 2)
+    assert shared(1, executor="threads", workers=8) == (1, 8)
     assert shared(100, executor="auto", workers=8) == (8, 1)
-    assert shared(10, executor="auto", workers=8) == (1, 8)
+    assert shared(10, executor="auto", workers=8) == (8, 1)
     assert shared(100, executor="auto", workers=1) == (1, 1)
     plan = levels(100, Scheduling(executor="processes", workers=8, max_memory="2GB"))
     assert (plan.at_once, plan.tiles, plan.memory) == (4, 2, 500_000_000)

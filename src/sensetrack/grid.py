@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,15 +28,23 @@ def as_crs(crs: Any) -> pyproj.CRS | None:
     import pyproj
 
     try:
-        return pyproj.CRS.from_user_input(crs)
+        return _from_text(crs) if isinstance(crs, str) else pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:
         message = f"crs must be one that PROJ knows, instead got {crs!r}"
         raise InputError(message) from error
 
 
+@lru_cache(maxsize=64)
+def _from_text(text: str) -> pyproj.CRS:
+    """Scenes of one place all say the same, and PROJ takes as long to understand it as small pairs to be matched."""
+    import pyproj
+
+    return pyproj.CRS.from_user_input(text)
+
+
 def same_crs(first: pyproj.CRS | None, second: pyproj.CRS | None) -> bool:
     """Tell whether two CRSs put the same numbers at the same place (axis order aside)."""
-    if first is None or second is None:
+    if first is second or first is None or second is None:
         return first is second
     return bool(first == second or first.equals(second, ignore_axis_order=True))
 
@@ -235,10 +243,7 @@ def _geodesics(
     crs: pyproj.CRS, x: NDArray[np.float64], y: NDArray[np.float64], half: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Metres per CRS unit along x and along y at points, from geodesics of length 2 * half units."""
-    import pyproj
-
-    to_lonlat = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
+    to_lonlat, geod = _ellipsoid(crs.srs)
 
     def length(ax: Any, ay: Any, bx: Any, by: Any) -> NDArray[np.float64]:
         lon_a, lat_a = to_lonlat.transform(ax, ay)
@@ -251,6 +256,16 @@ def _geodesics(
         message = f"the grid reaches outside the area of use of {crs_name(crs)}"
         raise InputError(message)
     return along_x, along_y
+
+
+@lru_cache(maxsize=64)
+def _ellipsoid(text: str) -> tuple[pyproj.Transformer, pyproj.Geod]:
+    """Return what turns coordinates of a CRS into longitude and latitude, and its ellipsoid."""
+    import pyproj
+
+    crs = _from_text(text)
+    to_lonlat = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    return to_lonlat, crs.get_geod() or pyproj.Geod(ellps="WGS84")
 
 
 def _lattice_to_grid(

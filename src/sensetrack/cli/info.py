@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from sensetrack.cli.common import Debug, Json, Quiet, Verbose, echo, echo_json
-from sensetrack.errors import SenseTrackWarning
+from sensetrack.notices import collected, say
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +29,9 @@ def info(
     debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Say what a product is: size, bands, where and when; as far as its header or its metadata tell."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SenseTrackWarning)
+    with collected() as caught:
         found = _found(file, structure=json)
-    for warning in caught:
-        log.warning("%s", warning.message)
+    say(caught, log)
     if json:
         echo_json(found)
         return 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sensetrack.cli import guarded
 from sensetrack.cli import main as end_with
 from sensetrack.cli.common import echo, progress
-from sensetrack.errors import ConfigError, SenseTrackWarning
+from sensetrack.errors import ConfigError
+from sensetrack.notices import collected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,8 +63,7 @@ def run_preprocessing(
         given = preprocessing_parser(module, graph).parse_args(tokens)
         made = preprocessor(given.aoi, given.graph_name, engine=given.engine)
         settings: dict[str, Any] = {} if given.dem is None else {"dem": given.dem}
-        with warnings.catch_warnings(record=True) as caught, progress("preparing", quiet=given.quiet) as advance:
-            warnings.simplefilter("always", SenseTrackWarning)
+        with collected() as caught, progress("preparing", quiet=given.quiet) as advance:
             if given.engine == "native":
                 settings["advance"] = advance
             path = made.run(given.file, given.crs, folder=given.output, overwrite=given.overwrite, **settings)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from sensetrack.cli.common import progress
-from sensetrack.errors import ConfigError, SenseTrackWarning
+from sensetrack.errors import ConfigError
+from sensetrack.notices import collected, say
 
 if TYPE_CHECKING:
     import os
@@ -50,16 +50,13 @@ def prepare_with_snap(
     given = {key: value for key, value in options.items() if value is not None}
     config = SnapConfig(graph=graph, values=dict(_setting(text) for text in settings), **given)
     done = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore", SenseTrackWarning)
+    with collected():
         for product in products:  # what is wrong with the last is said before the first has taken an hour
             plan(product, config)
     for product in products:
-        with warnings.catch_warnings(record=True) as caught, progress(f"SNAP {graph}", quiet=quiet) as report:
-            warnings.simplefilter("always", SenseTrackWarning)
+        with collected() as caught, progress(f"SNAP {graph}", quiet=quiet) as report:
             done.append(run_graph(product, folder, config, dry_run=dry_run, overwrite=overwrite, report=report))
-        for warning in caught:
-            log.warning("%s", warning.message)
+        say(caught, log)
     return done
 
 

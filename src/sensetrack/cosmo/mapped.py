@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import Field, field_validator
 from sensetrack.cosmo.radiometry import Quantity, backscatter, quantity_of
 from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
 from sensetrack.files.dem import open_dem
+from sensetrack.notices import warn
 from sensetrack.ot.parameters import Parameters, PxPair, both
 from sensetrack.products.radar_map import CAUTION, RadarMap
 from sensetrack.sar.calibration import to_db
@@ -246,7 +246,7 @@ def surface_of(product: Cosmo, config: CosmoConfig) -> tuple[Surface, dict[str, 
             f"the ellipsoid; a place that lies 100 m higher is mapped about {100 / math.tan(math.radians(near)):.0f} m "
             "too near to the track. Give --dem"
         )
-        warnings.warn(message, SenseTrackWarning, stacklevel=3)
+        warn(message, SenseTrackWarning, stacklevel=3)
     return Level(height), {"file": None, "heights": f"{height:g} m above the ellipsoid everywhere"}
 
 

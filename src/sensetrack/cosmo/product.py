@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from sensetrack.errors import (
     one_line,
 )
 from sensetrack.files import pairing
+from sensetrack.notices import warn
 
 if TYPE_CHECKING:
     import os
@@ -297,7 +297,7 @@ def _compare(info: CosmoInfo) -> None:
     for what, named, said in pairs:
         if named != said:
             message = f"{info.path}: its name says {what} {named}, its attributes {said}; the attributes count"
-            warnings.warn(message, NameMismatchWarning, stacklevel=2)
+            warn(message, NameMismatchWarning, stacklevel=2)
 
 
 def require_alike(first: Cosmo, second: Cosmo, *, force: bool = False) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,17 +55,20 @@ def output_folder(
         The folder cannot be made or written to.
     """
     target = Path(folder).absolute()
-    made = [path for path in (target, *target.parents) if not path.exists()]
+    made = list(takewhile(lambda path: not path.exists(), (target, *target.parents)))
     try:
         target.mkdir(parents=True, exist_ok=True)
         sweep(target)
-        part = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=".part", dir=target))
+        empty = not any(target.iterdir())  # nothing is in the way, and nothing of an older run
+        part = _part(target)
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputError("is a file, not a folder", path=folder, advice="choose another output folder") from error
     except OSError as error:
         raise OutputError(f"cannot be written to ({error.strerror})", path=folder) from error
     try:
-        _refuse(target, wanted := tuple(names), {os.path.realpath(path) for path in inputs}, overwrite=overwrite)
+        wanted = tuple(names)
+        if not empty:
+            _refuse(target, wanted, {os.path.realpath(path) for path in inputs}, overwrite=overwrite)
         whole = [name.rstrip("/") for name in wanted if name.endswith("/")]
         yield part
         try:
@@ -74,9 +78,9 @@ def output_folder(
             for name, file in written.items():
                 (target / name).parent.mkdir(exist_ok=True)
                 os.replace(file, target / name)  # noqa: PTH105  the atomic one
-            # What an older run wrote and this one did not would be taken for a part of this product.
             _move_folders(part, target, whole)
-            for name in {name for name in wanted if not name.endswith("/")} - written.keys():
+            # What an older run wrote and this one did not would be taken for a part of this product.
+            for name in () if empty else {name for name in wanted if not name.endswith("/")} - written.keys():
                 (target / name).unlink(missing_ok=True)
                 inner = (target / name).parent
                 if inner != target and inner.is_dir() and not any(inner.iterdir()):
@@ -122,24 +126,26 @@ def whole_folder(folder: str | os.PathLike[str], scratch: Path) -> Iterator[Path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
-        part, old = (
-            Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=".part", dir=scratch)) for _ in range(2)
-        )
+        part = _part(scratch)
     except OSError as error:
         raise OutputError(f"cannot be written to ({error.strerror})", path=scratch) from error
     try:
-        inner = part / target.name  # made by mkdir, it may be read by whom the user allows
+        inner = part / "new"  # made by mkdir, it may be read by whom the user allows
         inner.mkdir()
         yield inner
         try:
             if target.exists():
-                target.rename(old / target.name)
+                target.rename(part / "old")
             inner.rename(target)
         except OSError as error:
             raise OutputError(f"cannot be written ({error.strerror})", path=target) from error
     finally:
-        for path in (part, old):
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _part(folder: Path) -> Path:
+    """Make a temporary folder that `sweep` knows."""
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=".part", dir=folder))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError  # rasterio lets some of GDAL's own errors through
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
-from sensetrack.errors import OutputError
+from sensetrack.errors import InputError, OutputError
+from sensetrack.files.damage import require_complete
 from sensetrack.files.raster import quiet_gdal
 
 if TYPE_CHECKING:
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sensetrack.grid import Grid
+
+_BLOCK = 512
+"""Side of a block, px; a multiple of 16, as TIFF demands."""
+_SMALL = 2**24
+"""Bytes of rasters that are made in memory: GDAL does not tell of every full disk, the system does."""
 
 
 def write_cog(
@@ -51,18 +59,39 @@ def write_cog(
         "compress": "deflate",
         "predictor": "yes",
         "overview_resampling": "nearest",
+        # What a block has beyond the raster is compressed with it: small rasters get one block of their size.
+        "blocksize": min(_BLOCK, -(-max(grid.shape) // 16) * 16),
     }
     if grid.crs is not None and grid.affine is not None:
-        profile |= {"crs": grid.crs.to_wkt(), "transform": grid.affine}
+        profile |= {"crs": _rasterio_crs(grid.crs.srs), "transform": grid.affine}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()}
     try:
-        with quiet_gdal(), rasterio.open(path, "w", **profile) as dataset:
-            for i, (description, unit, values) in enumerate(bands, start=1):
-                dataset.write(values, i)
-                dataset.set_band_description(i, description)
-                dataset.set_band_unit(i, unit)
-            dataset.update_tags(**{k: v if isinstance(v, str) else json.dumps(v) for k, v in tags.items()})
-        with quiet_gdal(), rasterio.open(path, driver="GTiff") as check:
-            if check.count != len(bands) or check.shape != grid.shape:
-                raise OutputError("is not what was written", path=path)
-    except (RasterioError, CPLE_BaseError, OSError) as error:
+        with quiet_gdal():
+            if first.nbytes * len(bands) > _SMALL:
+                with rasterio.open(path, "w", **profile) as dataset:
+                    _fill(dataset, bands, texts)
+                with rasterio.open(path, driver="GTiff") as check:
+                    require_complete(check, path)
+                return
+            with rasterio.MemoryFile() as memory:
+                with memory.open(**profile) as dataset:
+                    _fill(dataset, bands, texts)
+                path.write_bytes(memory.getbuffer())
+    except (RasterioError, CPLE_BaseError, OSError, InputError) as error:
         raise OutputError("cannot be written", path=path, advice="check space and permission of the disk") from error
+
+
+def _fill(dataset: Any, bands: Sequence[tuple[str, str, NDArray[Any]]], texts: dict[str, str]) -> None:
+    for i, (description, unit, values) in enumerate(bands, start=1):
+        dataset.write(values, i)
+        dataset.set_band_description(i, description)
+        dataset.set_band_unit(i, unit)
+    dataset.update_tags(**texts)
+
+
+@lru_cache(maxsize=8)
+def _rasterio_crs(text: str) -> CRS:
+    """Turn the text of a CRS of pyproj into one of rasterio; a product has many files on one grid."""
+    import pyproj
+
+    return CRS.from_wkt(pyproj.CRS(text).to_wkt())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +23,7 @@ from sensetrack.files.places import local_crs_of, outline_on, pixels_on
 from sensetrack.files.raster import BandSource, RasterFile, open_raster
 from sensetrack.files.warp import Geolocation, Warped
 from sensetrack.grid import Grid, crs_name, same_crs
+from sensetrack.notices import warn
 from sensetrack.ot.interfaces import Image, ImagePair
 from sensetrack.ot.resample import Pixels
 
@@ -160,7 +160,7 @@ def require_alike(
     for text in unlike:
         if not force:
             raise InputError(text, path=path, advice=advice)
-        warnings.warn(f"{path}: {text}; paired all the same", UnlikePairWarning, stacklevel=3)
+        warn(f"{path}: {text}; paired all the same", UnlikePairWarning, stacklevel=3)
 
 
 def cropped(image: Image, within: Grid | Extent) -> Image:
@@ -231,7 +231,7 @@ def pair(
             sizes = f"{first.grid.shape} and {second.grid.shape}"
             message = f"images without georeference must be of equal size, instead got {sizes}"
             raise GridMismatchError(message, path=second.name)
-        warnings.warn(f"{first.name}: no georeference, results stay in pixels", NoGeoreferenceWarning, stacklevel=2)
+        warn(f"{first.name}: no georeference, results stay in pixels", NoGeoreferenceWarning, stacklevel=2)
         grid = first.grid
     else:
         own = _own_grid(first)
@@ -244,7 +244,7 @@ def pair(
             raise GridMismatchError(f"does not share the grid of the reference ({why})", path=second.name)
         if why:
             text = f"{second.name}: warped onto the grid of the reference ({why})"
-            warnings.warn(text, ResampledWarning, stacklevel=2)
+            warn(text, ResampledWarning, stacklevel=2)
     if grid.shape[0] * grid.shape[1] > max_pixels:
         message = f"a grid of {grid.shape[0]} x {grid.shape[1]} px is more than the {max_pixels:,} px allowed"
         raise InputError(message, path=first.name, advice="choose an area of interest or raise --max-pixels")
@@ -278,7 +278,7 @@ def _layer(file: Image | ProductBand | RasterFile, band: Band, nodata: float | N
     half = component(file, source.bands)
     if half is not None:
         text = f"{file.path}: band {half!r} is one component of complex data, not an amplitude"
-        warnings.warn(text, ComponentWarning, stacklevel=2)
+        warn(text, ComponentWarning, stacklevel=2)
     return _placed(file, source)
 
 

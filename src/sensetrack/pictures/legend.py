@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,10 @@ class Legend:
     """What the colours show; by default the length of an offset or a displacement, as the unit says."""
     notes: tuple[str, str] | None = None
     """What is said beside the hatching; by default how many posts have which flag."""
+
+
+drawing = threading.Lock()
+"""Held by who draws: the library is not made for threads. It costs nothing, as drawing holds Python's own lock, too."""
 
 
 def load() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -132,12 +133,8 @@ def _classes(values: Array, good: Array, name: str) -> list[tuple[float, str]]:
     The ramp spans what most good posts need; the few values beyond get its end colours in classes of their own,
     so that the classes cover every value there is.
     """
-    colours = ramp(name)
     low, high = (0.0, 1.0) if name == SHARE else colour_range(values, good, signed=name == SIGNED)
-    shares = np.linspace(0, 1, _STOPS)
-    classes = [
-        (float(low + share * (high - low)), hexadecimal(colours[min(255, int(share * 256))])) for share in shares
-    ]
+    classes = [(float(low + share * (high - low)), colour) for share, colour in _stops(name)]
     finite = values[np.isfinite(values)]
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (low, high)
     if least < low:
@@ -145,6 +142,13 @@ def _classes(values: Array, good: Array, name: str) -> list[tuple[float, str]]:
     if most > high:
         classes.append((most, classes[-1][1]))
     return classes
+
+
+@lru_cache
+def _stops(name: str) -> list[tuple[float, str]]:
+    """Shares of the way along a ramp, and the colours there."""
+    colours = ramp(name)
+    return [(share, hexadecimal(colours[min(255, int(share * 256))])) for share in np.linspace(0, 1, _STOPS)]
 
 
 def _gradient(classes: list[tuple[float, str]]) -> ET.Element:

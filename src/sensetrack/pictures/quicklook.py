@@ -20,6 +20,7 @@ from sensetrack.pictures.legend import (
     draw_arrow,
     draw_legend,
     draw_titles,
+    drawing,
     hatching,
     print_figure,
 )
@@ -122,8 +123,11 @@ def draw_quicklook(
     posts = _posts(offsets, displacement, first_post)
     unit, flags = ("px", offsets.flags) if displacement is None else ("m", displacement.flags)
     legend = Legend(unit, posts.limit, posts.highest, 0.0, flags, offsets.grid)
-    figure, _ = compose(posts, legend, plan(extent, metres), backdrop, extent, title=title, subtitle=subtitle, dpi=dpi)
-    print_figure(figure, path)
+    with drawing:
+        figure, _ = compose(
+            posts, legend, plan(extent, metres), backdrop, extent, title=title, subtitle=subtitle, dpi=dpi
+        )
+        print_figure(figure, path)
 
 
 def compose(

@@ -6,7 +6,6 @@ pixels: nothing is resampled.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from sensetrack.errors import ResampledWarning
 from sensetrack.files.pairing import pair
 from sensetrack.grid import Grid, apply
+from sensetrack.notices import collected, said_again
 from sensetrack.ot.coregister import CoregistrationReport, coregister
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def place_on(
     NoOverlapError, NoMatchError
         They do not show the same ground, or nothing that both show.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResampledWarning)  # to compare them; what is written is not resampled
+    with collected() as heard:
         images = pair(reference, scene, band=band)
+    # To compare them: what is written is not resampled.
+    said_again((one for one in heard if not issubclass(one.category, ResampledWarning)), stacklevel=2)
     _, report = coregister(images, model=model, mapper=mapper)
     return moved(scene.image.grid, images.grid, report), report
 

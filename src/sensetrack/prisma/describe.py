@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from sensetrack.errors import InputError, NameMismatchWarning, ProductNameError, one_line
 from sensetrack.grid import crs_name
+from sensetrack.notices import warn
 from sensetrack.prisma.georef import SIZES, epsg_text
 from sensetrack.prisma.layout import UNITS, root_number, root_text
 from sensetrack.prisma.names import parse_name
@@ -76,4 +76,4 @@ def compare_names(product: Prisma, start: datetime) -> None:
         unlike.append(f"start {name.start:%Y-%m-%dT%H:%M:%S} (metadata: {start:%Y-%m-%dT%H:%M:%S})")
     if unlike:
         text = f"{one_line(product.path)}: its name says {', '.join(unlike)}; the metadata count"
-        warnings.warn(text, NameMismatchWarning, stacklevel=3)
+        warn(text, NameMismatchWarning, stacklevel=3)

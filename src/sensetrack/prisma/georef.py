@@ -10,7 +10,6 @@ stretch against each other.
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from sensetrack.errors import MetadataError, PlaceWarning
 from sensetrack.grid import Grid, as_crs
+from sensetrack.notices import warn
 from sensetrack.prisma.layout import root_number, root_text
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def fit_grid(file: Hdf5, cube: Cube, shape: tuple[int, int], places: tuple[NDArr
         return _by_corner(file, corners, crs, size, shape)
     row, col, x, y = _centres(places, crs)
     if row.size < _LEAST or np.ptp(row) == 0 or np.ptp(col) == 0:
-        warnings.warn(f"{file.path}: its latitudes and longitudes are empty", PlaceWarning, stacklevel=2)
+        warn(f"{file.path}: its latitudes and longitudes are empty", PlaceWarning, stacklevel=2)
         return _by_corner(file, corners, crs, size, shape)
     (left, step_x), (top, step_y) = _line(col, x), _line(row, y)
     stretch = max(abs(step_x - size) * shape[1], abs(step_y + size) * shape[0])
@@ -120,7 +120,7 @@ def fit_grid(file: Hdf5, cube: Cube, shape: tuple[int, int], places: tuple[NDArr
     away = [max(abs(a - b) for a, b in zip(corner, origin, strict=True)) for corner in corners.values()]
     if away and min(away) > size:
         text = f"{file.path}: the upper left corner of the metadata is {min(away):.1f} m from its {source}, which count"
-        warnings.warn(text, PlaceWarning, stacklevel=2)
+        warn(text, PlaceWarning, stacklevel=2)
     log.info("%s: %s placed by its %s", file.path, cube, source)
     return Place(Grid(shape, (size, 0, origin[0], 0, -size, origin[1]), crs), source, round(scatter, 3))  # type: ignore[arg-type]
 
@@ -136,7 +136,7 @@ def _by_corner(
         f"{file.path}: without latitudes and longitudes its upper left corner is taken as {meaning}; if that is wrong, "
         "all of it is half a pixel of the cubes, 15 m, off"
     )
-    warnings.warn(text, PlaceWarning, stacklevel=3)
+    warn(text, PlaceWarning, stacklevel=3)
     grid = Grid(shape, (size, 0, origin[0], 0, -size, origin[1]), crs)  # type: ignore[arg-type]
     return Place(grid, f"upper left corner of the metadata, taken as {meaning}", None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from sensetrack.files.hdf5 import Hdf5
 from sensetrack.files.pairing import ProductBand
 from sensetrack.files.raster import parse_time
 from sensetrack.files.warp import Warped
+from sensetrack.notices import warn
 from sensetrack.ot.interfaces import Image
 from sensetrack.prisma.bands import Band, Spectrum, chosen, nearest
 from sensetrack.prisma.describe import compare_names, describe
@@ -304,7 +304,7 @@ class Prisma:
         name = self.layout.errors(cube)
         if name not in self.file:
             text = f"{self.path}: {name} is missing, so that pixels with errors count as valid"
-            warnings.warn(text, MissingMaskWarning, stacklevel=2)
+            warn(text, MissingMaskWarning, stacklevel=2)
             return None
         data = self.numbers(cube)
         matrix = self._once(("errors", cube), lambda: self._stored(cube, name, data.shape))
@@ -325,7 +325,7 @@ class Prisma:
             if clouds == "all" or share >= 1:
                 known = f"{share:g} % by its metadata"
                 text = f"{self.path}: level {self.level} has no mask of clouds ({known}): none are masked"
-                warnings.warn(text, MissingMaskWarning, stacklevel=2)
+                warn(text, MissingMaskWarning, stacklevel=2)
             return None
         mask = self._stored(cube, f"{self.layout.hyper}/Data Fields/Cloud_Mask")
         return Cloudy(mask, self.numbers(cube).shape, clouds)

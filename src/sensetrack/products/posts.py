@@ -65,6 +65,8 @@ def common_grid(
             raise GridMismatchError(f"pairs without georeference must have the same posts, instead got {shapes}")
         return first
     target = first.crs if crs is None else as_crs(crs)
+    if target is None:
+        raise ConfigError(f"crs must be one that PROJ knows, instead got {crs!r}")
     if posting is None and same_crs(target, first.crs):
         grid = _continued(first, distinct)
     else:

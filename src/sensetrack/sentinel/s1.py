@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -25,6 +24,7 @@ from sensetrack.errors import (
 from sensetrack.files import pairing
 from sensetrack.files.archive import open_members
 from sensetrack.files.places import geojson_of_ring
+from sensetrack.notices import warn
 from sensetrack.sentinel.manifest import Safe
 from sensetrack.sentinel.s1_annotation import (
     radar_grid_of,
@@ -148,7 +148,7 @@ class Sentinel1:
         if text and not self._said:
             self._said.append(text)
             advice = "" if self.orbit_places is not None else "; give an orbit file"
-            warnings.warn(f"{self.path}: {text}{advice}", OrbitWarning, stacklevel=5)
+            warn(f"{self.path}: {text}{advice}", OrbitWarning, stacklevel=5)
         return orbit
 
     @cached_property

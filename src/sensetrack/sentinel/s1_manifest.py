@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sensetrack.errors import MetadataError, NameMismatchWarning, one_line
+from sensetrack.notices import warn
 from sensetrack.sentinel.s1_names import NAME, last, require_known
 from sensetrack.sentinel.s1_types import S1Info
 
@@ -138,7 +138,7 @@ def compare_name(info: S1Info, path: str) -> None:
     unlike = [f"{key} {said[key]} (manifest: {value})" for key, value in true.items() if said[key] != value]
     if unlike:
         text = f"{one_line(path)}: its name says {', '.join(unlike)}; the manifest counts"
-        warnings.warn(text, NameMismatchWarning, stacklevel=4)
+        warn(text, NameMismatchWarning, stacklevel=4)
 
 
 def _in_name(time: datetime, said: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
 from sensetrack.files.dem import open_dem
+from sensetrack.notices import warn
 from sensetrack.products.radar_map import CAUTION, RadarMap
 from sensetrack.sar.calibration import to_db
 from sensetrack.sar.features import UNITS as TEXTURE_UNITS
@@ -177,7 +177,7 @@ def surface_of(product: Sentinel1, swaths: Sequence[S1Swath], config: S1Config) 
     height = config.height
     if height is None:
         height = middle_height(swaths)
-        warnings.warn(without_dem(product, height), SenseTrackWarning, stacklevel=3)
+        warn(without_dem(product, height), SenseTrackWarning, stacklevel=3)
     return Level(height), {"file": None, "heights": f"{height:g} m above the ellipsoid everywhere"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +24,7 @@ from sensetrack.files.pairing import ProductBand
 from sensetrack.files.places import geojson_of_ring, pixels_on
 from sensetrack.files.warp import Warped
 from sensetrack.grid import Grid, crs_name
+from sensetrack.notices import warn
 from sensetrack.ot.interfaces import Image
 from sensetrack.sentinel.manifest import Safe
 from sensetrack.sentinel.s2_masks import Mask, Part, PolygonMask, RasterMask, read_polygons
@@ -219,7 +219,7 @@ class Sentinel2:
             if found is not None:
                 return RasterMask(found, wanted, _is_set, grid)
         text = f"{self.path}: no mask of clouds is there, so that none are masked"
-        warnings.warn(text, MissingMaskWarning, stacklevel=2)
+        warn(text, MissingMaskWarning, stacklevel=2)
         return None
 
     def _mask_file(self, kind: str, band: str | None) -> RasterFile | list[Part] | None:
@@ -356,7 +356,7 @@ def _compare_names(product: Sentinel2, path: str) -> None:
     ]
     if unlike:
         text = f"{one_line(path)}: its name says {', '.join(unlike)}; the metadata count"
-        warnings.warn(text, NameMismatchWarning, stacklevel=3)
+        warn(text, NameMismatchWarning, stacklevel=3)
 
 
 def require_alike(first: Sentinel2, second: Sentinel2, *, force: bool = False) -> None:
@@ -387,4 +387,4 @@ def require_alike(first: Sentinel2, second: Sentinel2, *, force: bool = False) -
         if refused and not force:
             advice = "choose scenes of one tile and orbit, or say --force to pair them all the same"
             raise InputError(text, path=second.path, advice=advice)
-        warnings.warn(f"{second.path}: {text}; paired all the same", UnlikePairWarning, stacklevel=2)
+        warn(f"{second.path}: {text}; paired all the same", UnlikePairWarning, stacklevel=2)

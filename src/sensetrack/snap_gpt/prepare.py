@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +19,7 @@ from sensetrack.files.raster import BandSource, open_raster
 from sensetrack.files.safe import check_file
 from sensetrack.graphs import GRAPHS_WD
 from sensetrack.grid import as_crs
+from sensetrack.notices import warn
 from sensetrack.ot.parameters import Parameters, PxPair, both, brief
 from sensetrack.snap_gpt.aoi import AOI
 from sensetrack.snap_gpt.gpt import OLDEST, environment, explain, orbit_warnings, progress_of, require_gpt
@@ -166,10 +166,10 @@ def plan(product: str | os.PathLike[str], config: SnapConfig) -> Job:
     graph.require_ends()
     source, name = locate(product)
     for operator, reason in steps_to_leave_out(graph.name, name).items():
-        warnings.warn(f"{name}: {operator} is left out, because {reason}", SenseTrackWarning, stacklevel=3)
+        warn(f"{name}: {operator} is left out, because {reason}", SenseTrackWarning, stacklevel=3)
         graph = graph.without(operator)
     if problem := misfit(graph.name, name):
-        warnings.warn(f"{name}: {problem}", SenseTrackWarning, stacklevel=3)
+        warn(f"{name}: {problem}", SenseTrackWarning, stacklevel=3)
     for operator in config.without:
         graph = graph.without(operator)
     area = None if config.aoi is None else AOI.of(config.aoi)
@@ -290,7 +290,7 @@ def _run(
     require_output(result, program="gpt", log=log)
     _require_data(result, log)
     for line in orbit_warnings(log):
-        warnings.warn(f"{job.product.name}: SNAP says: {line}", SenseTrackWarning, stacklevel=3)
+        warn(f"{job.product.name}: SNAP says: {line}", SenseTrackWarning, stacklevel=3)
     return result
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 REPEAT_DAYS = 12.0
 """Days between two passes of one satellite of Sentinel-1."""
 _YEAR = 365.25
+_SLACK = 0.01
+"""Days: two satellites of one track pass within the same minute of another day; a few seconds are no day."""
 _SAME_PASS = timedelta(minutes=10)
 """Frames of one pass follow one another within this time."""
 
@@ -172,8 +175,8 @@ def _sequential(row: Sequence[Acquisition], _: NetworkParameters) -> list[SceneP
     return [ScenePair(*two) for two in pairwise(row)]
 
 
-def _days(row: Sequence[Acquisition], _: NetworkParameters) -> list[ScenePair]:
-    return [ScenePair(*two) for two in combinations(row, 2)]
+def _days(row: Sequence[Acquisition], how: NetworkParameters) -> list[ScenePair]:
+    return _between(row, 0, math.inf if how.max_days is None else how.max_days + _SLACK)
 
 
 def _redundant(row: Sequence[Acquisition], how: NetworkParameters) -> list[ScenePair]:
@@ -181,22 +184,27 @@ def _redundant(row: Sequence[Acquisition], how: NetworkParameters) -> list[Scene
 
 
 def _season(row: Sequence[Acquisition], how: NetworkParameters) -> list[ScenePair]:
-    across = []
-    for one, other in combinations(row, 2):
-        pair = ScenePair(one, other)
-        years = round(pair.days / _YEAR)
-        if 1 <= years <= how.years and abs(pair.days - years * _YEAR) <= how.season_days:
-            across.append(pair)
-    return _sequential(row, how) + across
+    pairs = _sequential(row, how)
+    for years in range(1, how.years + 1):
+        pairs += _between(row, years * _YEAR - how.season_days, years * _YEAR + how.season_days)
+    return pairs
+
+
+def _between(row: Sequence[Acquisition], least: float, most: float) -> list[ScenePair]:
+    """Pair scenes that are so many days apart; no scene is looked at that is further away, however many there are."""
+    days = [(scene.moment - row[0].moment) / timedelta(days=1) for scene in row]
+    pairs = []
+    for i, one in enumerate(row):
+        first = bisect_left(days, days[i] + least, i + 1)
+        pairs += [ScenePair(one, other) for other in row[first : bisect_right(days, days[i] + most, first)]]
+    return pairs
 
 
 _MAKE = {"sequential": _sequential, "days": _days, "redundant": _redundant, "season": _season}
 
 
 def _fits(pair: ScenePair, how: NetworkParameters) -> bool:
-    # Two satellites of one track pass within the same minute of another day; a few seconds are no day.
-    slack = 0.01
-    if pair.days < how.min_days - slack or (how.max_days is not None and pair.days > how.max_days + slack):
+    if pair.days < how.min_days - _SLACK or (how.max_days is not None and pair.days > how.max_days + _SLACK):
         return False
     if how.max_perpendicular is None:
         return True

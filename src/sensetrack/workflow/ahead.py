@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,11 @@ def ahead(*calls: Callable[[], object]) -> Iterator[None]:
     """Call functions in a thread beside the block, one after the other; those not begun when it ends are left out.
 
     Only for what saves time, such as imports. One that fails is not heard of here: whoever needs it meets the same
-    error where it is reported. The thread has ended when the block is left, whatever way.
+    error where it is reported. The thread has ended when the block is left, whatever way; without calls there is none.
     """
+    if not calls:
+        yield
+        return
     over = threading.Event()
 
     def work() -> None:
@@ -42,7 +46,7 @@ def ahead(*calls: Callable[[], object]) -> Iterator[None]:
             except Exception:
                 log.debug("could not be made ready ahead", exc_info=True)
 
-    thread = threading.Thread(target=work, name="sensetrack-ahead")
+    thread = threading.Thread(target=copy_context().run, args=(work,), name="sensetrack-ahead")
     thread.start()
     try:
         yield
@@ -51,16 +55,28 @@ def ahead(*calls: Callable[[], object]) -> Iterator[None]:
         thread.join()
 
 
-@lru_cache(maxsize=8)
-def rehearse(algorithm: OTAlgorithm) -> None:
-    """Let an algorithm with machine code load or compile it, by matching a chip of noise at the edge of an image.
+_rehearsed: set[NCC] = set()
+"""Those whose machine code this process has; many pairs are matched with the same few."""
 
-    Sizes are limited, so that the noise takes milliseconds; code that only larger ones need comes when it is needed.
+
+def rehearsals(algorithm: OTAlgorithm) -> list[Callable[[], None]]:
+    """Return what lets an algorithm with machine code load or compile it; nothing where this process has it.
+
+    A chip of noise is matched at the edge of an image. Sizes are limited, so that this takes milliseconds; code that
+    only larger ones need comes when it is needed.
     """
     if not isinstance(algorithm, NCC):
-        return
-    with _second(algorithm):
-        _play(algorithm)
+        return []
+    small = {name: tuple(min(size, 32) for size in getattr(algorithm, name)) for name in ("step", "search")}
+    chip = tuple(min(size, 64) for size in algorithm.chip)
+    player = algorithm.model_copy(update={"chip": chip, **small, "larger": ()})
+    return [] if player in _rehearsed else [partial(_rehearse, player)]
+
+
+def _rehearse(player: NCC) -> None:
+    with _second(player):
+        _play(player)
+    _rehearsed.add(player)
 
 
 def _second(algorithm: NCC) -> AbstractContextManager[object]:
@@ -72,11 +88,8 @@ def _second(algorithm: NCC) -> AbstractContextManager[object]:
     return nullcontext() if peaks.loaded() else beside("sensetrack.ot.engine.near", "load")
 
 
-def _play(algorithm: NCC) -> None:
-    small = {name: tuple(min(size, 32) for size in getattr(algorithm, name)) for name in ("step", "search")}
-    chip = tuple(min(size, 64) for size in algorithm.chip)
-    player = algorithm.model_copy(update={"chip": chip, **small, "larger": ()})
-    shape = tuple(size + 2 * halo for size, halo in zip(chip, player.halo, strict=True))
+def _play(player: NCC) -> None:
+    shape = tuple(size + 2 * halo for size, halo in zip(player.chip, player.halo, strict=True))
     noise, valid = np.random.default_rng(0).standard_normal(shape, np.float32), np.ones(shape, bool)
     valid[: player.halo[0] - 1] = False
-    player.match(Tile(noise, valid), Tile(noise, valid), ChipGrid((chip[0], chip[1]), player.chip, player.step))
+    player.match(Tile(noise, valid), Tile(noise, valid), ChipGrid(player.chip, player.chip, player.step))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING
 
 from sensetrack.cosmo.mapped import CosmoConfig, cosmo_map, ground_grid, pixel_of, surface_of
-from sensetrack.errors import ConfigError, NoOverlapError, SenseTrackWarning
+from sensetrack.errors import ConfigError, NoOverlapError
 from sensetrack.files.pairing import ProductBand
+from sensetrack.notices import collected, said_again
 from sensetrack.sentinel.s1_map import common
 from sensetrack.workflow.radar import mapped_band, shared_polarisation
 from sensetrack.workflow.sentinel1 import crs_text
@@ -64,8 +64,7 @@ def cosmo_pair(first: Cosmo, second: Cosmo, config: TrackConfig) -> tuple[Produc
 def _on_one_map(products: tuple[Cosmo, Cosmo], settings: CosmoConfig, polarisation: str, margin: int) -> list[RadarMap]:
     images = products[0].chosen((polarisation,))[polarisation]
     settings = settings.model_copy(update={"resolution": settings.resolution or pixel_of(images)})
-    with warnings.catch_warnings(record=True) as caught:  # the same of both is said once
-        warnings.simplefilter("always", SenseTrackWarning)
+    with collected() as caught:  # the same of both is said once
         grids = []
         for product in products:
             grids.append(ground_grid(product, settings, margin=margin))
@@ -77,6 +76,5 @@ def _on_one_map(products: tuple[Cosmo, Cosmo], settings: CosmoConfig, polarisati
         # One for both: what differs between them would be seen as motion.
         ground = surface_of(products[0], settings)
         maps = [cosmo_map(product, settings, grid=grid, ground=ground) for product in products]
-    for message in {str(warning.message): warning for warning in caught}.values():
-        warnings.warn(str(message.message), message.category, stacklevel=3)
+    said_again(caught, stacklevel=3)
     return maps

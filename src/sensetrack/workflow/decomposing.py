@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
 from functools import partial
@@ -20,13 +19,13 @@ from sensetrack.errors import (
     NoMatchError,
     NoOverlapError,
     OutputError,
-    SenseTrackWarning,
     UnlikePairWarning,
 )
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.dem import open_dem
 from sensetrack.files.pairing import SAME
 from sensetrack.files.places import outline_on
+from sensetrack.notices import collected, warn
 from sensetrack.products.pair_folders import find_pairs
 from sensetrack.products.posts import common_grid
 from sensetrack.stack.decompose import Decomposed, Sums
@@ -156,10 +155,9 @@ def run_decompose(
     inputs += [Path(config.dem)] if config.dem else []
     with (
         output_folder(folder, DECOMPOSE_FILES, overwrite=overwrite, inputs=inputs) as part,
-        warnings.catch_warnings(record=True) as caught,
+        collected() as caught,
         threads(workers) as mapper,
     ):
-        warnings.simplefilter("always", SenseTrackWarning)
         result = decompose_folders(folders, config, mapper=mapper, advance=advance)
         written = time.perf_counter()
         record = decompose_record(config, result, notes_of(caught))
@@ -184,7 +182,7 @@ def _compare_times(seen: list[Seen], config: DecomposeConfig) -> None:
     if apart:
         earlier, later = ("{} ({:%Y-%m-%d} to {:%Y-%m-%d})".format(way, *spans[way]) for way in apart[0])
         text = f"what was seen {earlier} and {later} does not overlap in time, and is taken for the same motion"
-        warnings.warn(text, UnlikePairWarning, stacklevel=3)
+        warn(text, UnlikePairWarning, stacklevel=3)
     if config.quantity == "velocity":
         return
     days = sorted(one.days for one in seen)
@@ -198,7 +196,7 @@ def _compare_times(seen: list[Seen], config: DecomposeConfig) -> None:
         text = (
             f"displacements of {shortest:g} and of {longest:g} days are taken for the same; velocities would not differ"
         )
-        warnings.warn(text, UnlikePairWarning, stacklevel=3)
+        warn(text, UnlikePairWarning, stacklevel=3)
 
 
 def _map_of(seen: list[Seen], config: DecomposeConfig) -> Grid:
@@ -314,4 +312,4 @@ def _require_some(seen: list[Seen], motion: Decomposed, ways: NDArray[np.uint8],
     missing = [name for name, known in axes.items() if not known.any()]
     if missing:
         text = f"{' and '.join(missing)} cannot be told anywhere: {kinds} do not look from enough directions"
-        warnings.warn(text, UnlikePairWarning, stacklevel=3)
+        warn(text, UnlikePairWarning, stacklevel=3)

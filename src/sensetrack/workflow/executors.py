@@ -15,12 +15,14 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sensetrack.errors import ConfigError, EngineNotFoundError, EnvironmentFault
+from sensetrack.workflow.limits import held_to_one
 from sensetrack.workflow.worker import ALIKE, SAME, leave_with_parent, one_thread_each, versions
 
 if TYPE_CHECKING:
@@ -49,34 +51,30 @@ def threads(workers: int | None = None) -> Iterator[Mapper]:
     """Yield a `map` over threads; OpenCV and BLAS are held to one thread each and restored after.
 
     Results come in the order of the items and do not depend on `workers`. Only a few items are in flight at a
-    time, and after an error or an interrupt those not yet begun are dropped.
+    time, and after an error or an interrupt those not yet begun are dropped. One worker is the thread that asks.
     """
-    import cv2
-    from threadpoolctl import threadpool_limits
-
     number = default_workers() if workers is None else workers
     if number < 1:
         message = f"workers must be at least 1, instead got {number}"
         raise ConfigError(message)
-    before = cv2.getNumThreads()
-    pool = ThreadPoolExecutor(number, thread_name_prefix="sensetrack")
+    with held_to_one, ExitStack() as stack:
+        if number == 1:
+            yield map
+            return
+        pool = ThreadPoolExecutor(number, thread_name_prefix="sensetrack")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        yield partial(_in_order, pool, 2 * number)
 
-    def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-        waiting = deque()  # type: ignore[var-annotated]
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * number:
-                yield waiting.popleft().result()
-        while waiting:
+
+def _in_order(pool: ThreadPoolExecutor, ahead: int, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+    """Like `map`, with so many items in flight; each is worked on in the context of who asks for it."""
+    waiting = deque()  # type: ignore[var-annotated]
+    for item in items:
+        waiting.append(pool.submit(copy_context().run, function, item))
+        if len(waiting) > ahead:
             yield waiting.popleft().result()
-
-    try:
-        cv2.setNumThreads(1)
-        with threadpool_limits(1):
-            yield mapper
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(before)
+    while waiting:
+        yield waiting.popleft().result()
 
 
 _CONNECT = 10

@@ -117,7 +117,7 @@ def levels(number: int, scheduling: Scheduling) -> Levels:
     Many jobs run beside each other with one thread each; of fewer jobs than cores, each has several threads.
     """
     workers = default_workers() if scheduling.workers is None else scheduling.workers
-    at_once = 1 if settled(number, scheduling).executor == "threads" else max(1, min(number, workers))
+    at_once = max(1, min(number, workers))
     limit = scheduling.max_memory
     if limit is not None:
         at_once = max(1, min(at_once, limit // ROOM))
@@ -216,7 +216,7 @@ def run_jobs(
         Default: threads.
     cancelled : callable, optional
         Asked about once a second and between jobs; once it says True no further job is begun, those under way are
-        given up (by `threads`: finished) and the iterator ends.
+        given up and the iterator ends; a job alone in this process is finished.
 
     Yields
     ------
@@ -237,7 +237,12 @@ def run_jobs(
     if not jobs:
         return
     if scheduling.executor == "threads":
-        yield from _one_after_the_other(work, jobs, plan, stop)
+        if plan.at_once == 1:
+            yield from _one_after_the_other(work, jobs, plan, stop)
+            return
+        from sensetrack.workflow.beside import in_threads
+
+        yield from in_threads(work, jobs, plan, stop)
     elif scheduling.executor == "processes":
         from sensetrack.workflow.processes import in_processes
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, OutputError, SenseTrackWarning
+from sensetrack.errors import InputError, NoMatchError, NothingMatchedWarning, OutputError
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import pair as bring_together
 from sensetrack.files.prior import limits_at_posts, prior_at_posts
 from sensetrack.files.raster import parse_time
 from sensetrack.files.vector import area_at_posts, extent_of, write_points
+from sensetrack.notices import collected, say, warn
 from sensetrack.ot.bias import BiasReport, unbias
 from sensetrack.ot.coregister import CoregistrationReport, coregister
 from sensetrack.ot.filters import flag_area, flag_islands, flag_low_score, flag_outliers
@@ -30,7 +30,7 @@ from sensetrack.ot.tiles import overview
 from sensetrack.pictures.legend import load as load_pictures
 from sensetrack.products.formats import require_room
 from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_layers
-from sensetrack.workflow.ahead import ahead, rehearse
+from sensetrack.workflow.ahead import ahead, rehearsals
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
 from sensetrack.workflow.memory import workers_within
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from sensetrack.blocks import Mapper
     from sensetrack.files.pairing import ProductBand
+    from sensetrack.notices import Notice
     from sensetrack.workflow.scenes import Place
 
     Area = Callable[[OffsetField], NDArray[Any]]
@@ -167,10 +168,9 @@ def run_track(
     clock = _Clock()
     with (
         output_folder(folder, TRACK_FILES, overwrite=overwrite, inputs=inputs) as part,
-        warnings.catch_warnings(record=True) as caught,
+        collected() as caught,
         ExitStack() as stack,
     ):
-        warnings.simplefilter("always", SenseTrackWarning)
         scenes = open_scenes(reference, secondary, config)
         refuse_inside(folder, scenes)
         scenes = stack.enter_context(ready(scenes, part / "scratch", workers=workers, advance=advance))
@@ -178,7 +178,7 @@ def run_track(
         require_room(config.formats, math.prod(config.matcher().chips(images.grid.shape).shape))
         number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
         pictures = [load_pictures] if config.quicklook else []
-        with ahead(partial(rehearse, config.matcher()), *pictures), threads(number) as mapper:
+        with ahead(*rehearsals(config.matcher()), *pictures), threads(number) as mapper:
             result = track(
                 images,
                 config,
@@ -204,12 +204,9 @@ def run_track(
     return record
 
 
-def notes_of(caught: list[warnings.WarningMessage]) -> list[str]:
-    """Log the warnings that were recorded, and return those of ours: they belong into the run record."""
-    for warning in caught:
-        ours = issubclass(warning.category, SenseTrackWarning)
-        log.log(logging.WARNING if ours else logging.DEBUG, "%s", warning.message)
-    return [str(warning.message) for warning in caught if issubclass(warning.category, SenseTrackWarning)]
+def notes_of(caught: list[Notice]) -> list[str]:
+    """Log the warnings that were collected, and return those of ours: they belong into the run record."""
+    return say(caught, log)
 
 
 def open_pair(reference: Place | ProductBand, secondary: Place | ProductBand, config: TrackConfig) -> ImagePair:
@@ -316,7 +313,7 @@ def _require_matches(offsets: OffsetField, path: str | os.PathLike[str]) -> None
         if share > 0
     )
     text = f"not one of {offsets.flags.size} posts passed every test ({shares})"
-    warnings.warn(text, NothingMatchedWarning, stacklevel=2)
+    warn(text, NothingMatchedWarning, stacklevel=2)
 
 
 def _write(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sensetrack
-from sensetrack.errors import ConfigError, InputError, NoMatchError, SenseTrackWarning
+from sensetrack.errors import ConfigError, InputError, NoMatchError
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.pairing import cropped
 from sensetrack.files.tiled import write_tiled
 from sensetrack.files.vector import extent_of
 from sensetrack.grid import crs_name
+from sensetrack.notices import collected
 from sensetrack.prisma.product import Prisma
 from sensetrack.sentinel.sentinel2 import TRACKED, Sentinel2, band_name, native
 from sensetrack.workflow.executors import threads
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sensetrack.cosmo.product import Cosmo
     from sensetrack.files.pairing import ProductBand
+    from sensetrack.notices import Notice
     from sensetrack.ot.interfaces import Image
     from sensetrack.products.radar_map import RadarMap
     from sensetrack.sentinel.s1 import Sentinel1
@@ -92,8 +93,7 @@ def prepare(
     """
     asked = {key: value for key, value in (radar or {}).items() if value is not None}
     began = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SenseTrackWarning)
+    with collected() as caught:
         product = _require_product(path)
         if isinstance(product, Prisma):
             asked |= {"clouds": clouds, "resolution": resolution, "aoi": aoi, "reference": reference}
@@ -124,7 +124,7 @@ def prepare(
     return _finished(done, caught, began)
 
 
-def _finished(done: dict[str, Any], caught: list[warnings.WarningMessage], began: float) -> dict[str, Any]:
+def _finished(done: dict[str, Any], caught: list[Notice], began: float) -> dict[str, Any]:
     return done | {"warnings": notes_of(caught), "seconds": round(time.perf_counter() - began, 3)}
 
 

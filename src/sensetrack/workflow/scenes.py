@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from sensetrack.errors import ConfigError, InputError, PlaceWarning, UnlikePairW
 from sensetrack.files.archive import is_product_like, open_members, zip_holds
 from sensetrack.files.pairing import ProductBand, open_image
 from sensetrack.files.raster import open_raster
+from sensetrack.notices import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +191,7 @@ def _require_alike(first: Product | None, second: Product | None, *, force: bool
         names = [f"{product.about()['mission']} {product.about()['level']}" for product in (first, second)]
         if names[0] != names[1]:
             text = f"{second.path}: is {names[1]} and the reference is {names[0]}; paired all the same"
-            warnings.warn(text, UnlikePairWarning, stacklevel=2)
+            warn(text, UnlikePairWarning, stacklevel=2)
     else:
         names = [
             type(product).__name__.replace("Sentinel", "Sentinel-").replace("Cosmo", "COSMO-SkyMed")
@@ -211,7 +211,7 @@ def _say_how_placed(products: list[Product | None], config: TrackConfig) -> None
             f"{loose[0].path}: PRISMA places its pixels to 100 or 200 m only, so that offsets hold that error, too: "
             "say --coregister shift, or name stable ground"
         )
-        warnings.warn(text, PlaceWarning, stacklevel=3)
+        warn(text, PlaceWarning, stacklevel=3)
 
 
 def _radar_pair(

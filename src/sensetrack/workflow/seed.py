@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sensetrack.errors import ConfigError, NoMatchError, SenseTrackWarning
+from sensetrack.errors import ConfigError, NoMatchError
 from sensetrack.files.atomic import output_folder
 from sensetrack.files.cog import write_cog
 from sensetrack.files.vector import write_points
+from sensetrack.notices import collected
 from sensetrack.ot.interfaces import Flag, OffsetField
 from sensetrack.pictures.maps import displacement_picture
 from sensetrack.products.layers import SIGN_RULE
@@ -69,9 +69,8 @@ def run_seed(
     inputs = [Path(reference), Path(target)]
     with (
         output_folder(path.absolute().parent, names, overwrite=overwrite, inputs=inputs) as part,
-        warnings.catch_warnings(record=True) as caught,
+        collected() as caught,
     ):
-        warnings.simplefilter("always", SenseTrackWarning)
         images = open_pair(reference, target, config)
         number = workers_within(config.max_memory, workers, config.matcher(), images.grid.shape)
         with threads(number) as mapper:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackWarning
+from sensetrack.errors import ConfigError, InputError, NoOverlapError
 from sensetrack.files.pairing import ProductBand, open_image
 from sensetrack.files.tiled import write_tiled
+from sensetrack.notices import collected, said_again
 from sensetrack.ot.interfaces import Image
 from sensetrack.sentinel.s1_chain import chosen_swaths
 from sensetrack.sentinel.s1_config import S1Config
@@ -59,8 +59,7 @@ def sentinel1_pair(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> 
     asked = {name: getattr(config, name) for name in OPTIONS}
     settings = S1Config(polarisations=(polarisation,), aoi=config.aoi, method="cubic", **asked)
     products = [on_orbit(product, settings) for product in (first, second)]
-    with warnings.catch_warnings(record=True) as caught:  # the same of both is said once
-        warnings.simplefilter("always", SenseTrackWarning)
+    with collected() as caught:  # the same of both is said once
         grids = []
         for product in products:
             swaths = chosen_swaths(product, settings.polarisations)[polarisation]
@@ -71,9 +70,7 @@ def sentinel1_pair(first: Sentinel1, second: Sentinel1, config: TrackConfig) -> 
         # One for both: what differs between them would be seen as motion.
         ground = surface_of(products[0], chosen_swaths(products[0], (polarisation,))[polarisation], settings)
         maps = [sentinel1_map(product, settings, grid=grid, ground=ground) for product in products]
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        kind = next(warning.category for warning in caught if str(warning.message) == message)
-        warnings.warn(message, kind, stacklevel=2)
+    said_again(caught, stacklevel=2)
     log.info("%s of %d x %d px, chain %s", polarisation, *grid.shape, maps[0].about["chain"])
     one, other = (mapped_band(made, product.path) for made, product in zip(maps, products, strict=True))
     return one, other

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
@@ -22,9 +21,9 @@ from sensetrack.errors import (
     NoMatchError,
     NothingMatchedWarning,
     OutputError,
-    SenseTrackWarning,
 )
 from sensetrack.files.atomic import output_folder
+from sensetrack.notices import collected, warn
 from sensetrack.ot.filters import flag_area
 from sensetrack.pictures.legend import load as load_pictures
 from sensetrack.products.slc_layers import SLC_FILES
@@ -209,9 +208,8 @@ def run_slc(
     inputs = [Path(name) for name in (reference, secondary, *([config.dem] if config.dem else []))]
     with (
         output_folder(folder, SLC_FILES, overwrite=overwrite, inputs=inputs) as part,
-        warnings.catch_warnings(record=True) as caught,
+        collected() as caught,
     ):
-        warnings.simplefilter("always", SenseTrackWarning)
         if config.fetch:
             from sensetrack.workflow.slc_fetch import with_fetched
 
@@ -359,7 +357,7 @@ def _require_matches(result: Slc) -> None:
         if share > 0
     )
     text = f"not one of {flags.size} posts passed every test ({shares})"
-    warnings.warn(text, NothingMatchedWarning, stacklevel=2)
+    warn(text, NothingMatchedWarning, stacklevel=2)
 
 
 class _Laps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from sensetrack.errors import InputError, NoOverlapError, OrbitWarning, SenseTra
 from sensetrack.files.dem import Dem, open_dem
 from sensetrack.files.warp import local_crs, pixels_of
 from sensetrack.grid import as_crs, crs_name
+from sensetrack.notices import warn
 from sensetrack.sar.geometry import rdr2geo
 from sensetrack.sar.heights import Level
 from sensetrack.sentinel.s1 import Sentinel1
@@ -100,7 +100,7 @@ def _opened(path: str | os.PathLike[str], config: SlcConfig) -> Sentinel1:
         if not config.force:
             advice = f"add the one for {info.name}, or leave orbits out to use the annotated orbit"
             raise InputError(what, path=config.orbits, advice=advice)
-        warnings.warn(f"{config.orbits}: {what}; the annotated orbit is used", OrbitWarning, stacklevel=3)
+        warn(f"{config.orbits}: {what}; the annotated orbit is used", OrbitWarning, stacklevel=3)
         return product
     return product.on_orbit(config.orbits)
 
@@ -124,7 +124,7 @@ def slc_job(reference: Sentinel1, secondary: Sentinel1, config: SlcConfig) -> Sl
             f"{secondary.path}: was taken {-job.days:.2f} days before the reference, so that displacements lead back "
             "in time; velocities are forward in time, as always"
         )
-        warnings.warn(text, UnlikePairWarning, stacklevel=2)
+        warn(text, UnlikePairWarning, stacklevel=2)
     return job
 
 
@@ -135,7 +135,7 @@ def _surface(reference: Sentinel1, pairs: Sequence[BurstPair], config: SlcConfig
     height = config.height
     if height is None:
         height = middle_height(list({pair.key: pair.reference for pair in pairs}.values()))
-        warnings.warn(without_dem(reference, height), SenseTrackWarning, stacklevel=3)
+        warn(without_dem(reference, height), SenseTrackWarning, stacklevel=3)
     return Level(height), {"file": None, "heights": f"{height:g} m above the ellipsoid everywhere", "notes": []}
 
 
@@ -191,7 +191,7 @@ def _require_covered(job: SlcJob, dem: Dem, config: SlcConfig) -> None:
     if not config.force:
         advice = "give a larger one or a smaller area of interest, or say --force to leave the rest out"
         raise NoOverlapError(message, path=config.dem, advice=advice)
-    warnings.warn(f"{config.dem}: {message}; the rest is left out", SenseTrackWarning, stacklevel=3)
+    warn(f"{config.dem}: {message}; the rest is left out", SenseTrackWarning, stacklevel=3)
 
 
 def burst_places(pair: BurstPair) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -17,6 +17,8 @@ from sensetrack.stack.warning import ThresholdParameters
 FORMATS = ("cog", "netcdf", "zarr", "ticoi", "itslive", "mintpy", "csv", "gpkg")
 """What a stack can be written as."""
 _NOISE = ("one", "per_date", "none")
+_LONGEST_CRS = 20_000
+"""Characters; well-known text of compound systems has some thousand."""
 
 
 class PointParameters(Parameters):
@@ -158,9 +160,11 @@ class StackConfig(Parameters):
             from sensetrack.grid import as_crs
 
             try:
-                as_crs(self.crs)
-            except ValueError as error:
-                raise ConfigError(str(error)) from error
+                known = as_crs(self.crs[:_LONGEST_CRS]) is not None
+            except ValueError as error:  # PROJ's own is one, too
+                raise ConfigError(f"crs must be one that PROJ knows, instead got {brief(self.crs)}") from error
+            if not known or len(self.crs) > _LONGEST_CRS:
+                raise ConfigError(f"crs must be one that PROJ knows, instead got {brief(self.crs)}")
 
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sensetrack.errors import InputError, SenseTrackWarning
+from sensetrack.notices import warn
 from sensetrack.stack.invert import invert
 from sensetrack.stack.motion import fit_motion, image_noise
 from sensetrack.stack.quality import agreed, checked, closure, pair_quality
@@ -64,7 +64,7 @@ def judge(pairs: Pairs, config: StackConfig, mapper: Mapper) -> Judged:
         series, _ = solved(net, moved, sigma, kept, none, plain, mapper)
     else:
         if poor.any():
-            warnings.warn("all pairs look poor; none is left out", SenseTrackWarning, stacklevel=2)
+            warn("all pairs look poor; none is left out", SenseTrackWarning, stacklevel=2)
         why = ("",) * kept.size
     where = None if pairs.stable is None else pairs.stable[some, some]
     noise = _noises(series, config, where)
@@ -114,7 +114,7 @@ def _noises(
         return [image_noise(one, config.motion, per_date=each, where=usable) for one in series]
     except InputError as error:
         text = f"the noise that the pairs of an image share is not known, and taken as 0: {error.cause}"
-        warnings.warn(text, SenseTrackWarning, stacklevel=2)
+        warn(text, SenseTrackWarning, stacklevel=2)
         return [np.zeros(dates)] * 2
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sensetrack.errors import SenseTrackWarning
+from sensetrack.notices import warn
 from sensetrack.stack.warning import inverse_velocity
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def draw_stack(part: Path, stacked: Stacked, told: Told | None, record: dict[str
         return
     if len(told.names) > _MOST:
         text = f"pictures are drawn of the first {_MOST} of {len(told.names)} points; tables have all"
-        warnings.warn(text, SenseTrackWarning, stacklevel=2)
+        warn(text, SenseTrackWarning, stacklevel=2)
     for place in range(min(len(told.names), _MOST)):
         _draw_series(part, stacked, told, place)
         _draw_inverse(part, stacked, told, place)

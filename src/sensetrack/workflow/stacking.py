@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensetrack import blocks
-from sensetrack.errors import ConfigError, OutputError, SenseTrackWarning
+from sensetrack.errors import ConfigError, OutputError
 from sensetrack.files.atomic import output_folder
+from sensetrack.notices import collected
 from sensetrack.stack.invert import Links, TimeSeries
 from sensetrack.stack.motion import Motion
 from sensetrack.stack.network import Network
@@ -270,9 +270,8 @@ def run_stack(
     inputs = [Path(name.partition("|")[0]) for name in areas if name]
     with (
         output_folder(folder, STACK_FILES, overwrite=overwrite, inputs=inputs) as part,
-        warnings.catch_warnings(record=True) as caught,
+        collected() as caught,
     ):
-        warnings.simplefilter("always", SenseTrackWarning)
         opened = open_pairs(folders)
         refuse_own(folder, [one.path for one in opened])
         network, grid = network_of(opened), grid_of(opened, config)

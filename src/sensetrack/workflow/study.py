@@ -202,7 +202,7 @@ def _done(jobs: Sequence[Job], scheduling: Scheduling, stop: Callable[[], bool])
 
 
 def _failed(job: Job, lost: Lost) -> Outcome:
-    return Outcome(job.task.name, "failed", error=f"{job.task.name}: {lost.cause}", exit_code=5)
+    return Outcome(job.task.name, "failed", error=lost.cause, exit_code=5)
 
 
 def _named(pairs: list[ScenePair]) -> dict[str, ScenePair]:

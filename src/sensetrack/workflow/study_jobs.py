@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PAIRS, SCENES = "pairs", "scenes"
 FETCHED = "fetched"
 """Folder, below that of the study, of orbits and elevation models that were fetched for its pairs."""
+_fetching = threading.Lock()
+"""What two pairs need is fetched by the first."""
 _NO_RESULT_DEPENDS_ON = ("max_memory", "fetch")
 
 
@@ -165,7 +168,8 @@ def _slc(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
     if config.fetch:  # for all pairs into one place
         from sensetrack.workflow.slc_fetch import with_fetched
 
-        config = with_fetched(reference, secondary, config, folder / FETCHED).model_copy(update={"fetch": False})
+        with _fetching:
+            config = with_fetched(reference, secondary, config, folder / FETCHED).model_copy(update={"fetch": False})
     kept = Ledger(folder).hidden / "bursts" / job.task.name
     record = run_slc(reference, secondary, part, config, kept=kept, workers=workers)
     shutil.rmtree(kept, ignore_errors=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sensetrack.errors import BatchError
+from sensetrack.errors import BatchError, one_line
 from sensetrack.files.atomic import write_whole
 from sensetrack.workflow.record import versions
 from sensetrack.workflow.study_scenes import as_plain
@@ -134,5 +134,5 @@ def _row(name: str, plan: Plan, outcome: Outcome | None) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.6g}" if isinstance(value, float) else one_line(str(value))
     return f"'{text}" if not isinstance(value, float | int) and text[:1] in _FORMULA else text

@@ -18,6 +18,7 @@ import sensetrack
 from sensetrack.errors import ConfigError, InputError, NoOverlapError, SenseTrackError, SenseTrackWarning
 from sensetrack.files.atomic import write_whole
 from sensetrack.stack.network import Acquisition, utc
+from sensetrack.workflow.study_tasks import TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,15 +90,15 @@ def find_scenes(
     known = _remembered(cache)
     scenes, bad, kept = [], [], {}
     for path in _listed(study, more):
-        mark = _mark(path)
-        entry = known.get(path.name)
-        if entry is None or entry.get("mark") != mark:
-            try:
+        try:
+            mark = _mark(path)
+            entry = known.get(path.name)
+            if entry is None or entry.get("mark") != mark:
                 entry = {"mark": mark, "told": _told(path)}
-            except SenseTrackError as error:
-                bad.append(BadScene(path, str(error)))
-                log.warning("%s", error)
-                continue
+        except SenseTrackError as error:
+            bad.append(BadScene(path, str(error)))
+            log.warning("%s", error)
+            continue
         kept[path.name] = entry
         scenes.append(_dated(path, entry["told"], study))
     scenes.sort(key=lambda scene: (scene.taken.moment, scene.name))
@@ -117,7 +118,9 @@ def _listed(study: Study, more: Iterable[Path]) -> list[Path]:
         names = [whole] if is_there else sorted(glob.glob(whole, recursive=True))  # noqa: PTH207  absolute ones, too
         if not names:
             raise ConfigError(f"scenes.files: no file is {pattern}", path=study.base, advice="paths count from there")
-        found |= dict.fromkeys(Path(name) for name in names if is_there or not _beside(name))
+        found |= dict.fromkeys(
+            Path(name) for name in names if is_there or not (_beside(name) or _is_result(Path(name), study.folder))
+        )
     found |= dict.fromkeys(more)
     out = study.config.scenes.exclude
     kept = [path for path in found if not any(fnmatch.fnmatch(path.name, one) or path.name == one for one in out)]
@@ -130,13 +133,30 @@ def _listed(study: Study, more: Iterable[Path]) -> list[Path]:
     return kept
 
 
+def _is_result(path: Path, folder: Path) -> bool:
+    """Tell whether a file was written by an earlier run: patterns such as **/*.tif have these, too."""
+    if not path.is_relative_to(folder):
+        return False
+    inside = path.relative_to(folder).parts[:-1]
+    return ".study" in inside[:1] or any((folder.joinpath(*inside[:depth]) / TASK).is_file() for depth in (1, 2))
+
+
 def _beside(name: str) -> bool:
     return any(name.lower().endswith(ending) for ending in _OURS)
 
 
 def _mark(path: Path) -> list[Any]:
-    """Return what changes when a file does."""
-    status = path.stat()
+    """Return what changes when a file does.
+
+    Raises
+    ------
+    InputError
+        It is gone, or a link to nothing.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
     return [status.st_size if path.is_file() else 0, status.st_mtime_ns]
 
 
@@ -147,12 +167,15 @@ def _remembered(cache: Path | None) -> dict[str, Any]:
     try:
         values = json.loads(cache.read_text(encoding="utf-8"))
         scenes = values["scenes"] if values["version"] == sensetrack.__version__ else {}
-        return {name: one | {"mark": list(one["mark"]), "told": dict(one["told"])} for name, one in scenes.items()}
+        found = {name: one | {"mark": list(one["mark"]), "told": dict(one["told"])} for name, one in scenes.items()}
+        for one in found.values():  # what cannot be used is found here, not where it is used
+            Acquisition(**(one["told"] | {"moment": one["told"]["moment"] or "2000-01-01"}))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError):
         log.warning("%s: is damaged, scenes are opened again", cache)
         return {}
+    return found
 
 
 def _told(path: Path) -> dict[str, Any]:

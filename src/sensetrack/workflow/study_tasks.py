@@ -13,7 +13,6 @@ import logging
 import shutil
 import time
 import traceback
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import sensetrack
 from sensetrack.errors import OutputError, SenseTrackError
 from sensetrack.files.atomic import sweep, whole_folder, write_whole
+from sensetrack.notices import collected, say
+from sensetrack.workflow.own_log import own_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 log = logging.getLogger(__name__)
 
@@ -209,11 +210,12 @@ def carry_out(task: Task, folder: str, work: Callable[[Path], dict[str, Any]], l
     ledger = Ledger(Path(folder))
     began, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     target = ledger.folder / task.target
-    with _log_of(ledger.logs / f"{task.name}.log", level):
+    with own_log(ledger.logs / f"{task.name}.log", level):
         log.info("begun: %s (key %s)", task.name, task.key)
         try:
-            with whole_folder(target, ledger.scratch) as part:
+            with whole_folder(target, ledger.scratch) as part, collected() as heard:
                 numbers = work(part)
+                say(heard, log)
                 outcome = Outcome(task.name, "done", began, _since(clock), numbers=numbers)
                 _write_task(part, task, outcome)
                 _take_along(ledger, target, part)
@@ -276,22 +278,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
-
-
-@contextmanager
-def _log_of(path: Path, level: int) -> Iterator[None]:
-    """Send what is logged to a file, and nowhere else meanwhile: thousands of pairs would drown a terminal."""
-    logger = logging.getLogger("sensetrack")
-    handler = logging.FileHandler(path, encoding="utf-8")
-    form = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    form.converter = time.gmtime
-    handler.setFormatter(form)
-    before, propagates, was = logger.handlers, logger.propagate, logger.level
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(min(level, was or level))
-    try:
-        yield
-    finally:
-        logger.handlers, logger.propagate = before, propagates
-        logger.setLevel(was)
-        handler.close()
