@@ -72,12 +72,22 @@ def run(
     ] = False,
     executor: Annotated[
         Literal["threads", "processes", "dask"],
-        Parameter(group=SHARED, help="Where pairs are matched: one after the other in threads, or several at a time."),
+        Parameter(
+            group=SHARED,
+            help="Where pairs are matched: in threads of this process, processes of their own, or on Dask.",
+        ),
     ] = "threads",
     scheduler: Annotated[
         str | None,
         Parameter(
             group=SHARED, help="Of Dask: local, tcp://host:port, or its scheduler.json; implies --executor dask."
+        ),
+    ] = None,
+    at_once: Annotated[
+        int | None,
+        Parameter(
+            group=SHARED,
+            help="Pairs at a time, at most; more take more memory. [default: 1 in threads, else as many as workers]",
         ),
     ] = None,
     workers: Workers = None,
@@ -116,7 +126,8 @@ def run(
         else:
             _dry_run(found, part, retry=retry, json=json)
         return 0
-    where: dict[str, Any] = {"executor": executor, "workers": workers}
+    alone = 1 if executor == "threads" and scheduler is None else None
+    where: dict[str, Any] = {"executor": executor, "workers": workers, "at_once": at_once or alone}
     where |= {} if scheduler is None else {"executor": "dask", "scheduler": scheduler}
     scheduling = Scheduling.from_dict(where)
     with progress("pairs", quiet=quiet) as advance:

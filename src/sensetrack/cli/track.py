@@ -287,7 +287,7 @@ def read_setting(text: str) -> tuple[str, Any]:
         raise ConfigError(message)
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date that does not exist
         message = f"--set {key.strip()} cannot be read, instead got {value!r}"
         raise ConfigError(message) from error
 

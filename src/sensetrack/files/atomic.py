@@ -123,6 +123,8 @@ def whole_folder(folder: str | os.PathLike[str], scratch: Path) -> Iterator[Path
         The folder cannot be made.
     """
     target = Path(folder).absolute()
+    if target.exists() and not target.is_dir():
+        raise OutputError("is a file where a folder of results belongs", path=target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)

@@ -188,7 +188,7 @@ class ThresholdParameters(Parameters):
     @classmethod
     def _growing(cls, limits: dict[str, float]) -> dict[str, float]:
         values = list(limits.values())
-        if not values or values[0] <= 0 or any(a >= b for a, b in pairwise(values)):
+        if not values or not values[0] > 0 or not all(a < b for a, b in pairwise(values)):
             raise ConfigError(f"limits must be above 0 and grow, instead got {values}")
         return limits
 

@@ -60,6 +60,9 @@ class Scheduling(Parameters):
         "many pairs and threads for few",
     )
     workers: int | None = Field(None, ge=1, description="cores to use; default: those this process may use")
+    at_once: int | None = Field(
+        None, ge=1, description="pairs at a time, at most; default: as many as cores; 1: each pair has all of them"
+    )
     scheduler: str = Field(
         "local",
         description="of Dask: an address such as tcp://host:8786, a scheduler.json, or local for workers of its own",
@@ -117,7 +120,7 @@ def levels(number: int, scheduling: Scheduling) -> Levels:
     Many jobs run beside each other with one thread each; of fewer jobs than cores, each has several threads.
     """
     workers = default_workers() if scheduling.workers is None else scheduling.workers
-    at_once = max(1, min(number, workers))
+    at_once = max(1, min(number, workers, scheduling.at_once or workers))
     limit = scheduling.max_memory
     if limit is not None:
         at_once = max(1, min(at_once, limit // ROOM))

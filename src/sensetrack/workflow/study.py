@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -161,7 +162,7 @@ def run_study(
         for name in plan.frames:
             log.warning("%s: is a further frame of a pass and not used", name)
         outcomes = dict(plan.known)
-        scheduling = scheduling or Scheduling()
+        scheduling = scheduling or Scheduling(at_once=1)
         stop = cancelled or _never
         prepared = _prepared(plan, ledger, scheduling, stop)
         ready, lost = _with_scenes(plan, prepared)
@@ -198,7 +199,13 @@ def _done(jobs: Sequence[Job], scheduling: Scheduling, stop: Callable[[], bool])
     """Do jobs, and return what became of each in the order in which they end."""
     with closing(run_jobs(do_job, jobs, scheduling, cancelled=stop)) as found:
         for number, outcome in found:
-            yield _failed(jobs[number], outcome) if isinstance(outcome, Lost) else outcome
+            yield _failed(jobs[number], outcome) if isinstance(outcome, Lost) else _slim(jobs[number], outcome)
+
+
+def _slim(job: Job, outcome: Outcome) -> Outcome:
+    """Return the same with the texts that all have in common: from another process, each comes with its own."""
+    numbers = {sys.intern(name): value for name, value in outcome.numbers.items()}
+    return replace(outcome, name=job.task.name, numbers=numbers)
 
 
 def _failed(job: Job, lost: Lost) -> Outcome:

@@ -44,7 +44,7 @@ class Task:
     key: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a task."""
 
@@ -275,6 +275,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return what a small JSON file holds; None where it is missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
