@@ -219,8 +219,10 @@ def test_all_bands_are_one_lazy_image(tmp_path, monkeypatch):
         tmp_path / "a.tif", pixels, ("B02", None, "B08"), tiled=True, nodata=7, tags={"ACQUIRED": "2024-06-18"}
     )
     largest = []
+    from sensetrack.files import raster
     from sensetrack.files.raster import RasterFile
 
+    monkeypatch.setattr(raster, "_SMALL", 0)  # or so small a raster would be read at once
     read = RasterFile.read
     monkeypatch.setattr(
         RasterFile,
