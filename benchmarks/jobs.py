@@ -158,7 +158,7 @@ def measured(
     """Run one executor with every number of workers."""
     found, cost = {}, {}
     for workers in given.workers:
-        scheduling = Scheduling(executor=executor, workers=workers)
+        scheduling = Scheduling(executor=executor, workers=workers, at_once=workers)
         print(f"{executor}, {workers} workers", file=sys.stderr, flush=True)
         found[workers] = min(
             run(given.pairs, scheduling, images, quicklook=given.quicklook) for _ in range(given.rounds)

@@ -13,7 +13,8 @@ import pytest
 from sensetrack.cli import run
 from sensetrack.errors import ConfigError, GridMismatchError, InputError, NoOverlapError
 from sensetrack.files.atomic import output_folder
-from sensetrack.workflow.stack_config import StackConfig, merged
+from sensetrack.ot.parameters import merged
+from sensetrack.workflow.stack_config import StackConfig
 from sensetrack.workflow.stacking import run_stack
 from stack_folders import Scenes, write_pair
 

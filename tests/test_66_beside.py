@@ -30,7 +30,7 @@ from sensetrack.workflow.study_config import read_study
 from study_scenes import rasters, write_scene, write_study
 
 log = logging.getLogger("sensetrack.test")
-TWO = Scheduling(executor="threads", workers=2)
+TWO = Scheduling(executor="threads", workers=2, at_once=2)
 
 
 def together(*calls):
@@ -244,7 +244,9 @@ def test_a_study_is_the_same_with_pairs_beside_each_other(tmp_path, caplog):
         study = write_study(folder, (1, 6, 11, 16), track={"parameters": {"chip": 24, "step": 24, "search": 4}})
         write_scene(folder / "scenes", 6, shape=(110, 120))  # warped: its pairs warn, the others do not
         with caplog.at_level(logging.INFO, "sensetrack"):
-            report = run_study(read_study(study), scheduling=Scheduling(executor="threads", workers=workers))
+            report = run_study(
+                read_study(study), scheduling=Scheduling(executor="threads", workers=workers, at_once=workers)
+            )
         results = folder / "results"
         records = {
             path.parent.name: json.loads(path.read_text())["warnings"] for path in results.glob("pairs/*/run.json")
@@ -283,7 +285,7 @@ def work(job, workers):
             time.sleep(0.01)
 
 def run():
-    with closing(run_jobs(work, range(9), Scheduling(executor="threads", workers=2))) as found:
+    with closing(run_jobs(work, range(9), Scheduling(workers=2, at_once=2))) as found:
         return len(list(found))
 
 main(run)

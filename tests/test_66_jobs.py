@@ -44,7 +44,7 @@ def scheduling(request) -> Scheduling:
     if request.param == "dask":
         address = request.getfixturevalue("cluster").scheduler_address
         return Scheduling(executor="dask", scheduler=address)
-    return Scheduling(executor=request.param, workers=2)
+    return Scheduling(executor=request.param, workers=2, at_once=2)
 
 
 def results(jobs: list[Job], scheduling: Scheduling | None = None) -> dict:
@@ -175,7 +175,7 @@ def test_libraries_have_one_thread_in_workers(request, executor):
     place = request.getfixturevalue("cluster").scheduler_address if executor == "dask" else "local"
     number = 2 if executor == "threads" else 1
     jobs = [Job(i, "threads") for i in range(number)]
-    found = results(jobs, Scheduling(executor=executor, workers=number, scheduler=place))
+    found = results(jobs, Scheduling(executor=executor, workers=number, at_once=number, scheduler=place))
     assert found == {key: {"cv2": 1, "blas": 1} for key in range(number)}
 
 
@@ -187,9 +187,10 @@ def test_many_jobs_run_beside_each_other_and_few_share_the_cores():
     assert shared(100, executor="processes", workers=8) == (8, 1)
     assert shared(3, executor="processes", workers=8) == (3, 2)
     assert shared(1, executor="dask", workers=8) == (1, 8)
-    assert shared(100, executor="threads", workers=8) == (8, 1)
-    assert shared(3, executor="threads", workers=8) == (3, 2)
+    assert shared(100, executor="threads", workers=8, at_once=8) == (8, 1)
+    assert shared(3, executor="threads", workers=8, at_once=8) == (3, 2)
     assert shared(1, executor="threads", workers=8) == (1, 8)
+    assert shared(100, executor="threads", workers=8) == (1, 8)
     assert shared(100, executor="auto", workers=8) == (8, 1)
     assert shared(10, executor="auto", workers=8) == (8, 1)
     assert shared(100, executor="auto", workers=1) == (1, 1)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from sensetrack.cli import run
 from sensetrack.stack.network import Acquisition, ScenePair
 from sensetrack.workflow.study_config import Study, StudyConfig
-from sensetrack.workflow.study_jobs import pair_job
+from sensetrack.workflow.study_jobs import Work
 from sensetrack.workflow.study_samples import SAMPLES, sample
 from sensetrack.workflow.study_scenes import Scene
 from study_scenes import DAYS, RATE, begun, rasters, write_scene, write_study
@@ -296,10 +296,10 @@ def test_searches_grow_with_the_days_between(tmp_path):
     config = StudyConfig.from_dict({"scenes": {"files": ["x"]}, "slc": {"search": [10, 30]}})
     moments = [datetime(2023, month, day, 5, 12, 9) for month, day in ((8, 7), (8, 19), (9, 12))]
     taken = [Acquisition(moment, f"s{number}", "S1A", 44) for number, moment in enumerate(moments)]
-    scenes = {one.name: Scene(tmp_path / one.name, one) for one in taken}
-    study = Study(config, tmp_path)
+    scenes = [Scene(tmp_path / one.name, one) for one in taken]
+    work = Work(Study(config, tmp_path))
     found = [
-        pair_job(pair.name, pair, scenes, study).config["search"]
-        for pair in (ScenePair(*taken[:2]), ScenePair(*taken[1:]))
+        work.pair(f"p{i}", ScenePair(taken[i], taken[i + 1]), (scenes[i], scenes[i + 1])).config["search"]
+        for i in (0, 1)
     ]
     assert found == [[10, 30], [20, 60]]

@@ -121,7 +121,8 @@ def stack(
     tables and pictures of some points (series, inverse velocity, limits that are passed), network.png, velocity.png
     and stack.json. Pairs that others contradict, or that look cloudy, are left out, and stack.json says which and why.
     """
-    from sensetrack.workflow.stack_config import StackConfig, merged
+    from sensetrack.ot.parameters import merged
+    from sensetrack.workflow.stack_config import StackConfig
     from sensetrack.workflow.stacking import run_stack
 
     values: dict[str, Any] = {
@@ -151,14 +152,11 @@ def stack(
 
 def tree_of(settings: list[str]) -> dict[str, Any]:
     """Return ``a.b=value`` texts as a tree."""
-    from sensetrack.workflow.stack_config import merged
+    from sensetrack.ot.parameters import put
 
     out: dict[str, Any] = {}
     for text in settings:
-        key, value = read_setting(text)
-        for name in reversed(key.split(".")):
-            value = {name: value}
-        out = merged(out, value)
+        put(out, *read_setting(text))
     return out
 
 

@@ -126,8 +126,7 @@ def run(
         else:
             _dry_run(found, part, retry=retry, json=json)
         return 0
-    alone = 1 if executor == "threads" and scheduler is None else None
-    where: dict[str, Any] = {"executor": executor, "workers": workers, "at_once": at_once or alone}
+    where: dict[str, Any] = {"executor": executor, "workers": workers, "at_once": at_once}
     where |= {} if scheduler is None else {"executor": "dask", "scheduler": scheduler}
     scheduling = Scheduling.from_dict(where)
     with progress("pairs", quiet=quiet) as advance:

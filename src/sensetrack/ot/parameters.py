@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from sensetrack.errors import ConfigError, OutputError, one_line
+from sensetrack.ot.plain_yaml import plain_yaml
 
 PxPair = tuple[
     Annotated[int, Field(ge=1)],
     Annotated[int, Field(ge=1)],
 ]
 """(rows, columns) in px."""
+
+
+def _four(value: Any, info: ValidationInfo) -> Any:
+    value = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    if value is not None and not (isinstance(value, list | tuple) and len(value) == 4):
+        raise ConfigError(f"{info.field_name} must be four numbers, xmin,ymin,xmax,ymax, instead got {brief(value)}")
+    return value
+
+
+def _ordered(value: Any, info: ValidationInfo) -> Any:
+    if not (value[0] < value[2] and value[1] < value[3] and all(map(math.isfinite, value))):
+        text = ",".join(f"{part:g}" for part in value)
+        raise ConfigError(f"{info.field_name} must be xmin,ymin,xmax,ymax, each smallest first, instead got {text}")
+    return value
+
+
+Box = Annotated[tuple[float, float, float, float], BeforeValidator(_four), AfterValidator(_ordered)]
+"""xmin, ymin, xmax, ymax, also as text."""
 
 
 def both(value: Any) -> Any:
@@ -73,9 +93,7 @@ class Parameters(BaseModel):
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
         """Build from a YAML file."""
-        import yaml
-
-        return cls.from_dict(load_mapping(Path(path), yaml.safe_load))
+        return cls.from_dict(load_mapping(Path(path), plain_yaml))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (numbers, text, lists) that `from_dict` reads back."""
@@ -138,6 +156,36 @@ def load_mapping(path: Path, parse: Any) -> dict[str, Any]:
         message = f"must hold a mapping of parameters, instead got {type(values).__name__}"
         raise ConfigError(message, path=path)
     return values
+
+
+def settings_of(path: str | Path) -> dict[str, Any]:
+    """Read a YAML or JSON file of settings; the record of a run has them under ``configuration``."""
+    values = load_mapping(Path(path), plain_yaml)
+    return dict(values.get("configuration", values))
+
+
+def merged(values: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a tree of settings with changes; None changes nothing."""
+    out = dict(values) if isinstance(values, dict) else {}
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            out[key] = merged(out.get(key), value)
+        elif value is not None:
+            out[key] = value
+    return out
+
+
+def put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a value of a tree of settings by its keys, such as ``track.parameters.chip``."""
+    keys = dotted.split(".")
+    for depth, key in enumerate(keys[:-1]):
+        if values.get(key) is None:
+            values[key] = {}
+        if not isinstance(values[key], dict):
+            message = f"{dotted} cannot be set, because {'.'.join(keys[: depth + 1])} has no keys"
+            raise ConfigError(message)
+        values = values[key]
+    values[keys[-1]] = value
 
 
 def _save(text: str, path: str | Path | None) -> str:

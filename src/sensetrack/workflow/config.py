@@ -12,7 +12,7 @@ from sensetrack.errors import ConfigError
 from sensetrack.ot.algorithms import get_algorithm
 from sensetrack.ot.image_processing import Preprocessor, get_preprocessor
 from sensetrack.ot.interfaces import OTAlgorithm
-from sensetrack.ot.parameters import Parameters, brief
+from sensetrack.ot.parameters import Parameters, brief, settings_of
 from sensetrack.products.formats import FORMATS, known_formats
 
 
@@ -155,12 +155,7 @@ class TrackConfig(Parameters):
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:
         """Read a YAML or JSON file (a ``run.json`` repeats that run) and change some of its values."""
-        import yaml
-
-        from sensetrack.ot.parameters import load_mapping
-
-        values = load_mapping(Path(path), yaml.safe_load)
-        values = values.get("configuration", values)
+        values = settings_of(path)
         given = {key: value for key, value in changes.items() if value is not None}
         for of, name in (("algorithm", "parameters"), ("preprocess", "preprocess_parameters")):
             stored = values.get(of, cls.model_fields[of].default)

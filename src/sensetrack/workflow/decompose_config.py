@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from sensetrack.errors import ConfigError
-from sensetrack.ot.parameters import Parameters, brief, load_mapping
+from sensetrack.ot.parameters import Box, Parameters, settings_of
 
 Quantity = Literal["velocity", "displacement"]
 UNITS: dict[Quantity, str] = {"velocity": "m/day", "displacement": "m"}
@@ -74,26 +73,10 @@ class DecomposeConfig(Parameters):
         description="distance between posts of the map, in units of its CRS (m, degrees); default: the widest of all "
         "folders",
     )
-    bounds: tuple[float, float, float, float] | None = Field(
+    bounds: Box | None = Field(
         None,
         description="what of the map is written: xmin,ymin,xmax,ymax in its CRS; default: where two folders overlap",
     )
-
-    @field_validator("bounds", mode="before")
-    @classmethod
-    def _box(cls, value: Any) -> Any:
-        value = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-        if value is not None and not (isinstance(value, list | tuple) and len(value) == 4):
-            raise ConfigError(f"bounds must be four numbers, xmin,ymin,xmax,ymax, instead got {brief(value)}")
-        return value
-
-    @field_validator("bounds")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-        if value is not None and not (value[0] < value[2] and value[1] < value[3] and all(map(math.isfinite, value))):
-            text = ",".join(f"{part:g}" for part in value)
-            raise ConfigError(f"bounds must be xmin,ymin,xmax,ymax, each smallest first, instead got {text}")
-        return value
 
     def model_post_init(self, _context: Any, /) -> None:
         """Check what concerns more than one key, so that it fails before anything is read."""
@@ -109,8 +92,5 @@ class DecomposeConfig(Parameters):
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:
         """Read a YAML or JSON file (a ``run.json`` repeats that run) and change some of its values."""
-        import yaml
-
-        values = load_mapping(Path(path), yaml.safe_load)
-        values = values.get("configuration", values)
+        values = settings_of(path)
         return cls.from_dict(values | {key: value for key, value in changes.items() if value is not None})

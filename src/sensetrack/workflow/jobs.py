@@ -61,7 +61,9 @@ class Scheduling(Parameters):
     )
     workers: int | None = Field(None, ge=1, description="cores to use; default: those this process may use")
     at_once: int | None = Field(
-        None, ge=1, description="pairs at a time, at most; default: as many as cores; 1: each pair has all of them"
+        None,
+        ge=1,
+        description="pairs at a time, at most; default: in threads one, which has all cores, else as many as cores",
     )
     scheduler: str = Field(
         "local",
@@ -117,10 +119,12 @@ def settled(number: int, scheduling: Scheduling) -> Scheduling:
 def levels(number: int, scheduling: Scheduling) -> Levels:
     """Share out cores and memory to a number of jobs.
 
-    Many jobs run beside each other with one thread each; of fewer jobs than cores, each has several threads.
+    Many jobs run beside each other with one thread each; of fewer jobs than cores, each has several threads. In threads
+    of this process one has them all, where nothing else is said: two large pairs would need twice the memory.
     """
     workers = default_workers() if scheduling.workers is None else scheduling.workers
-    at_once = max(1, min(number, workers, scheduling.at_once or workers))
+    most = scheduling.at_once or (1 if scheduling.executor == "threads" else workers)
+    at_once = max(1, min(number, workers, most))
     limit = scheduling.max_memory
     if limit is not None:
         at_once = max(1, min(at_once, limit // ROOM))

@@ -46,13 +46,14 @@ def workers_within(limit: int, workers: int | None, algorithm: OTAlgorithm, shap
     wanted = default_workers() if workers is None else workers
     allowed = (limit - posts) // tile
     if allowed < 1:
-        message = f"{chips.shape[0]} x {chips.shape[1]} posts and a tile need about {_size(posts + tile)}"
-        text = f"{message}, more than the {_size(limit)} of --max-memory"
+        message = f"{chips.shape[0]} x {chips.shape[1]} posts and a tile need about {size_of(posts + tile)}"
+        text = f"{message}, more than the {size_of(limit)} of --max-memory"
         raise ConfigError(text, advice="raise it, choose an area of interest, or an algorithm with a larger step")
     if allowed < wanted:
-        log.info("%d instead of %d workers, to keep within %s", allowed, wanted, _size(limit))
+        log.info("%d instead of %d workers, to keep within %s", allowed, wanted, size_of(limit))
     return min(wanted, allowed)
 
 
-def _size(number: int) -> str:
+def size_of(number: int) -> str:
+    """Say a number of bytes."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +32,7 @@ from sensetrack.products.layers import TRACK_FILES, days, track_layers, write_la
 from sensetrack.workflow.ahead import ahead, rehearsals
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.executors import threads
+from sensetrack.workflow.laps import Laps
 from sensetrack.workflow.memory import workers_within
 from sensetrack.workflow.record import cautions, flag_shares, run_record, write_record
 from sensetrack.workflow.scenes import about, open_scenes, ready, refuse_inside
@@ -106,18 +106,18 @@ def track(
     """
     config = config or TrackConfig()
     algorithm = config.matcher()
-    clock = _Clock()
+    laps = Laps()
     pair, coregistration = _coregister(pair, config, stable, mapper)
     if coregistration is not None:
-        clock.lap("coregister")
+        laps("coregister")
     prepared = preprocess(pair, config.preprocessor())
     gross = _gross(prepared, config, mapper)
-    clock.lap("prepare")
+    laps("prepare")
     offsets = algorithm(
         prepared.reference, prepared.secondary, gross=gross.shift, prior=prior, limits=limits, mapper=mapper,
         advance=advance,
     )  # fmt: skip
-    clock.lap("match")
+    laps("match")
     if aoi is not None:
         offsets = flag_area(offsets, aoi(offsets) >= 0.5)
     min_score = algorithm.min_score if config.min_score is None else config.min_score
@@ -130,14 +130,14 @@ def track(
     )
     if offsets.step == (1, 1):
         offsets = flag_islands(offsets, ISLAND * math.prod(algorithm.support))
-    clock.lap("flag")
+    laps("flag")
     bias = None
     if stable is not None and config.bias != "none":
         with _about(config.stable_ground or config.unstable_ground):
             offsets, bias = unbias(offsets, stable(offsets) >= WHOLLY, config.bias)
     displacement = offsets.to_displacement(pair.dt) if offsets.grid.georeferenced else None
-    clock.lap("displace")
-    return Track(offsets, displacement, gross, bias, coregistration, clock.seconds)
+    laps("displace")
+    return Track(offsets, displacement, gross, bias, coregistration, laps.seconds)
 
 
 def run_track(
@@ -165,7 +165,7 @@ def run_track(
     config = config or TrackConfig()
     areas = [config.stable_ground, config.unstable_ground, config.aoi, config.prior, config.search_limit, config.dem]
     inputs = [Path(name) for name in (reference, secondary, *(a.partition("|")[0] for a in areas if a))]
-    clock = _Clock()
+    laps = Laps()
     with (
         output_folder(folder, TRACK_FILES, overwrite=overwrite, inputs=inputs) as part,
         collected() as caught,
@@ -192,12 +192,12 @@ def run_track(
             backdrop = _backdrop(images, mapper) if config.quicklook else None
         _require_matches(result.offsets, reference)
         notes = notes_of(caught)
-        clock.lap("track")
+        laps("track")
         record = run_record(config, inputs, images, result, notes, products=[about(scene) for scene in scenes])
         try:
             _write(part, images, result, record, backdrop)
-            clock.lap("write")
-            record["seconds"] |= {"write": clock.seconds["write"], "total": sum(clock.seconds.values())}
+            laps("write")
+            record["seconds"] |= {"write": laps.seconds["write"], "total": sum(laps.seconds.values())}
             write_record(part / "run.json", record)
         except OSError as error:
             raise OutputError(f"cannot be written ({error.strerror or error})", path=folder) from error
@@ -381,16 +381,3 @@ def _subtitle(images: ImagePair, record: dict[str, Any]) -> str:
     if record["bias"]:
         said.append("stable ground NMAD {:.2f}, {:.2f} px".format(*record["bias"]["nmad_after"]))
     return "   ·   ".join(said)
-
-
-class _Clock:
-    """Wall time between laps."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now

@@ -34,6 +34,7 @@ from sensetrack.sar.velocity import displacement
 from sensetrack.snap_gpt.aoi import AOI
 from sensetrack.workflow.ahead import ahead
 from sensetrack.workflow.executors import default_workers, threads
+from sensetrack.workflow.laps import Laps
 from sensetrack.workflow.pipeline import notes_of
 from sensetrack.workflow.record import flag_shares, write_record
 from sensetrack.workflow.scenes import refuse_product
@@ -125,7 +126,7 @@ def slc(
         `sensetrack.workflow.slc_inputs`.
     """
     config = config or SlcConfig()
-    laps = _Laps()
+    laps = Laps()
     job = slc_job(reference, secondary, config)
     settings = config.matching(job.days)
     stable = _stable(config)
@@ -232,7 +233,7 @@ def run_slc(
         with ahead(load_pictures), threads(workers_for(config, workers, days)) as mapper:
             result = slc(one, other, config, kept=keep, scratch=part, mapper=mapper, advance=advance)
             _require_matches(result)
-            laps = _Laps()
+            laps = Laps()
             maps = map_of(result, config, mapper=mapper)
             laps("map")
             notes += notes_of(caught)
@@ -358,16 +359,3 @@ def _require_matches(result: Slc) -> None:
     )
     text = f"not one of {flags.size} posts passed every test ({shares})"
     warn(text, NothingMatchedWarning, stacklevel=2)
-
-
-class _Laps:
-    """Wall time between calls."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def __call__(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import ByteSize, Field, field_validator
 
 from sensetrack.errors import ConfigError
-from sensetrack.ot.parameters import Parameters, PxPair, both, brief
+from sensetrack.ot.parameters import Box, Parameters, PxPair, both, brief, settings_of
 from sensetrack.sar.offsets import SlcOffsets
 
 _OWN = ("chip", "step", "search", "coherent", "compat")
@@ -95,7 +95,7 @@ class SlcConfig(Parameters):
         description="pixel of the map; default: the distance between posts on the ground",
         json_schema_extra={"unit": "m"},
     )
-    clip: tuple[float, float, float, float] | None = Field(
+    clip: Box | None = Field(
         None,
         description="what of the map is written: xmin,ymin,xmax,ymax in its CRS; default: all, or the area of interest",
     )
@@ -145,22 +145,6 @@ class SlcConfig(Parameters):
             return ",".join(str(part) for part in value)
         return str(value) if isinstance(value, Path) else value
 
-    @field_validator("clip", mode="before")
-    @classmethod
-    def _box(cls, value: Any) -> Any:
-        value = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-        if value is not None and not (isinstance(value, list | tuple) and len(value) == 4):
-            raise ConfigError(f"clip must be four numbers, xmin,ymin,xmax,ymax, instead got {brief(value)}")
-        return value
-
-    @field_validator("clip")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-        if value is not None and not (value[0] < value[2] and value[1] < value[3] and all(map(math.isfinite, value))):
-            text = ",".join(f"{part:g}" for part in value)
-            raise ConfigError(f"clip must be xmin,ymin,xmax,ymax, each smallest first, instead got {text}")
-        return value
-
     @field_validator("median")
     @classmethod
     def _odd(cls, value: int) -> int:
@@ -192,12 +176,7 @@ class SlcConfig(Parameters):
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:
         """Read a YAML or JSON file (a ``run.json`` repeats that run) and change some of its values."""
-        import yaml
-
-        from sensetrack.ot.parameters import load_mapping
-
-        values = load_mapping(Path(path), yaml.safe_load)
-        values = values.get("configuration", values)
+        values = settings_of(path)
         given = {key: value for key, value in changes.items() if value is not None}
         stored = values.get("parameters") or {}
         if isinstance(stored, dict):  # else the check of the whole says so

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import ByteSize, Field, field_validator
 
 from sensetrack.errors import ConfigError
-from sensetrack.ot.parameters import Parameters, brief
+from sensetrack.ot.parameters import Box, Parameters, brief, merged, settings_of
 from sensetrack.stack.motion import MotionParameters
 from sensetrack.stack.parameters import InversionParameters
 from sensetrack.stack.warning import ThresholdParameters
@@ -74,7 +74,7 @@ class StackConfig(Parameters):
         description="distance between posts of the output, in units of its CRS (m, degrees); default: that of "
         "the pairs",
     )
-    bounds: tuple[float, float, float, float] | None = Field(
+    bounds: Box | None = Field(
         None, description="what of the ground is stacked: xmin,ymin,xmax,ymax in the CRS of the output; default: all"
     )
     formats: tuple[str, ...] = Field(
@@ -121,22 +121,6 @@ class StackConfig(Parameters):
             raise ConfigError(f"points must have names of their own, instead got {found}")
         return value
 
-    @field_validator("bounds", mode="before")
-    @classmethod
-    def _box(cls, value: Any) -> Any:
-        value = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-        if value is not None and not (isinstance(value, list | tuple) and len(value) == 4):
-            raise ConfigError(f"bounds must be four numbers, xmin,ymin,xmax,ymax, instead got {brief(value)}")
-        return value
-
-    @field_validator("bounds")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
-        if value is not None and not (value[0] < value[2] and value[1] < value[3] and all(map(math.isfinite, value))):
-            text = ",".join(f"{part:g}" for part in value)
-            raise ConfigError(f"bounds must be xmin,ymin,xmax,ymax, each smallest first, instead got {text}")
-        return value
-
     @field_validator("formats", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
@@ -169,23 +153,7 @@ class StackConfig(Parameters):
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:
         """Read a YAML or JSON file (a ``stack.json`` repeats that stack) and change some of its values."""
-        import yaml
-
-        from sensetrack.ot.parameters import load_mapping
-
-        values = load_mapping(Path(path), yaml.safe_load)
-        return cls.from_dict(merged(values.get("configuration", values), changes))
-
-
-def merged(values: Any, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return a tree of settings with changes; None changes nothing."""
-    out = dict(values) if isinstance(values, dict) else {}
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            out[key] = merged(out.get(key), value)
-        elif value is not None:
-            out[key] = value
-    return out
+        return cls.from_dict(merged(settings_of(path), changes))
 
 
 def _place(text: str, number: int) -> PointParameters | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from sensetrack.stack.quality import (
     velocity_coherence,
 )
 from sensetrack.workflow.executors import threads
+from sensetrack.workflow.laps import Laps
 from sensetrack.workflow.pipeline import notes_of
 from sensetrack.workflow.record import write_record
 from sensetrack.workflow.stack_config import StackConfig
@@ -265,7 +265,7 @@ def run_stack(
     from sensetrack.workflow.stack_record import stack_record
 
     config = config or StackConfig()
-    laps, steps = _Laps(), _Steps(advance)
+    laps, steps = Laps(), _Steps(advance)
     areas = (config.stable_ground, config.unstable_ground, config.points if isinstance(config.points, str) else None)
     inputs = [Path(name.partition("|")[0]) for name in areas if name]
     with (
@@ -307,19 +307,6 @@ def refuse_own(folder: str | os.PathLike[str], pairs: Sequence[Path]) -> None:
     for one in pairs:
         if target == one.resolve():
             raise ConfigError("is a folder of a pair", path=folder, advice="choose another folder for the stack")
-
-
-class _Laps:
-    """Wall time between calls."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def __call__(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now
 
 
 class _Steps:

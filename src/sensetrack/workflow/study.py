@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from sensetrack.errors import ConfigError, OutputError
 from sensetrack.stack.network import network, passes_of
 from sensetrack.workflow.jobs import Lost, Scheduling, run_jobs
-from sensetrack.workflow.study_jobs import PAIRS, SCENES, do_job, pair_job, scene_job
+from sensetrack.workflow.study_jobs import PAIRS, SCENES, Work, do_job
 from sensetrack.workflow.study_lock import only_run
 from sensetrack.workflow.study_report import Report
 from sensetrack.workflow.study_scenes import find_scenes, require_files
-from sensetrack.workflow.study_tasks import TASK, Ledger, Outcome, Task, carry_out, key_of
+from sensetrack.workflow.study_tasks import TASK, Ledger, Outcome, Task, carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -40,7 +40,7 @@ _LEFT = ("run.json", "quicklook.png", TASK)
 class Plan:
     """What there is to do."""
 
-    study: Study
+    work: Work
     scenes: list[Scene]
     bad: list[BadScene]
     frames: list[str]
@@ -51,10 +51,13 @@ class Plan:
     """Of all pairs, or of those of a shard."""
     known: dict[str, Outcome]
     """Of pairs that are done, or that fail for what they are."""
-    stack: Task | None
-    """None where none is asked for, or it is not known yet what goes in."""
     stacked: Outcome | None
-    """Where it is done."""
+    """Of the time series, where they are done."""
+
+    @property
+    def study(self) -> Study:
+        """That it is of."""
+        return self.work.study
 
     @property
     def todo(self) -> list[Job]:
@@ -100,15 +103,18 @@ def plan_study(
     frames = sorted(one.name for one in used - set(passes_of(used)))
     pairs = _named(network(used, study.config.pairs))
     by_name = {scene.taken.name: scene for scene in scenes}
-    jobs = [pair_job(name, pair, by_name, study, level) for name, pair in pairs.items()]
-    for removed in (True, False):
-        known = _known(ledger, jobs, removed=removed, retry=retry)
-        stack = _stack_task(study, jobs, known) if len(known) == len(jobs) else None
-        stacked = None if stack is None else ledger.done(stack)
-        if stacked is not None:
-            break  # rasters of pairs that are gone are not missed
+    work = Work(study, level)
+    jobs = [
+        work.pair(name, pair, (by_name[pair.reference.name], by_name[pair.secondary.name]))
+        for name, pair in pairs.items()
+    ]
+    known = _known(ledger, jobs, retry=retry)
+    task = _stack_task(work, jobs, known) if len(known) == len(jobs) else None
+    stacked = None if task is None else ledger.done(task)
+    if stacked is None:  # else rasters of pairs that are gone are not missed
+        known = {name: outcome for name, outcome in known.items() if not outcome.removed}
     mine = jobs if shard is None else jobs[shard[0] - 1 :: shard[1]]
-    return Plan(study, scenes, bad, frames, pairs, mine, known, stack, stacked)
+    return Plan(work, scenes, bad, frames, pairs, mine, known, stacked)
 
 
 def run_study(
@@ -162,7 +168,7 @@ def run_study(
         for name in plan.frames:
             log.warning("%s: is a further frame of a pass and not used", name)
         outcomes = dict(plan.known)
-        scheduling = scheduling or Scheduling(at_once=1)
+        scheduling = scheduling or Scheduling()
         stop = cancelled or _never
         prepared = _prepared(plan, ledger, scheduling, stop)
         ready, lost = _with_scenes(plan, prepared)
@@ -226,24 +232,24 @@ def _named(pairs: list[ScenePair]) -> dict[str, ScenePair]:
     return named
 
 
-def _known(ledger: Ledger, jobs: Iterable[Job], *, removed: bool, retry: bool) -> dict[str, Outcome]:
+def _known(ledger: Ledger, jobs: Iterable[Job], *, retry: bool) -> dict[str, Outcome]:
     found = {}
     for job in jobs:
-        outcome = ledger.done(job.task, removed=removed) or (None if retry else ledger.failed(job.task))
+        outcome = ledger.done(job.task) or (None if retry else ledger.failed(job.task))
         if outcome is not None:
             found[job.task.name] = outcome
     return found
 
 
-def _stack_task(study: Study, jobs: Iterable[Job], outcomes: dict[str, Outcome]) -> Task | None:
+def _stack_task(work: Work, jobs: Iterable[Job], outcomes: dict[str, Outcome]) -> Task | None:
     """Return the task of the time series; None where there is none to make."""
-    config = study.config.stack
+    study, config = work.study, work.study.config.stack
     keys = [job.task.key for job in jobs if (one := outcomes.get(job.task.name)) and one.status == "done"]
     if config is None or not keys:
         return None
     named = [config.stable_ground, config.unstable_ground, config.points if isinstance(config.points, str) else None]
     files = [study.base / name.partition("|")[0] for name in named if name]
-    return Task(STACK, STACK, key_of([STACK, study.local(config.to_dict())], [*keys, *files]))
+    return Task(STACK, STACK, work.keys.of([STACK, study.local(config.to_dict())], [*keys, *files]))
 
 
 def _prepared(plan: Plan, ledger: Ledger, scheduling: Scheduling, stop: Callable[[], bool]) -> dict[str, Outcome]:
@@ -253,7 +259,7 @@ def _prepared(plan: Plan, ledger: Ledger, scheduling: Scheduling, stop: Callable
     wanted = {end.name for job in plan.todo for end in _ends(plan, job)}
     found, jobs = {}, []
     for scene in plan.scenes:
-        job = scene_job(scene, plan.study) if scene.name in wanted else None
+        job = plan.work.scene(scene) if scene.name in wanted else None
         if job is None:
             continue
         done = ledger.done(job.task) or ledger.failed(job.task)
@@ -293,7 +299,7 @@ def _stack(plan: Plan, outcomes: dict[str, Outcome], workers: int | None, level:
     from sensetrack.workflow.stacking import run_stack
 
     study = plan.study
-    task = _stack_task(study, plan.jobs, outcomes)
+    task = _stack_task(plan.work, plan.jobs, outcomes)
     if task is None:
         return None
     ledger = Ledger(study.folder)

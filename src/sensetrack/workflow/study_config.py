@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from sensetrack.errors import ConfigError
-from sensetrack.ot.parameters import Parameters, load_mapping
+from sensetrack.ot.parameters import Parameters, put, settings_of
 from sensetrack.stack.network import REPEAT_DAYS, NetworkParameters
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.slc_config import SlcConfig
@@ -23,8 +23,6 @@ _PATHS = (
 """Keys, wherever they are, that may hold the name of a file or folder."""
 _FILES = ("stable_ground", "unstable_ground", "prior", "search_limit", "dem", "orbits", "token_file")
 """Those of them that can hold nothing else."""
-_LONGEST = 4_000_000
-"""Characters of a file of settings, and values in it: dates of 50 000 scenes are less."""
 
 
 class ScenesConfig(Parameters):
@@ -178,10 +176,9 @@ def read_study(path: Path, changes: dict[str, Any] | None = None) -> Study:
     ConfigError
         The file cannot be read, or says what is not known.
     """
-    values = load_mapping(path, plain_yaml)
-    values = values.get("configuration", values)
+    values = settings_of(path)
     for key, value in (changes or {}).items():
-        _put(values, key.split("."), value)
+        put(values, key, value)
     base = path.absolute().parent
     try:
         config = StudyConfig.from_dict(_resolved(values, base))
@@ -194,63 +191,6 @@ def read_study(path: Path, changes: dict[str, Any] | None = None) -> Study:
     return Study(config, base)
 
 
-def plain_yaml(text: str) -> Any:
-    """Read YAML that a person can have written: no key twice, and no aliases that stand for millions of values.
-
-    Raises
-    ------
-    ValueError
-        It is not that.
-    yaml.YAMLError
-        It is no YAML.
-    """
-    import yaml
-
-    if len(text) > _LONGEST:
-        message = f"{len(text)} characters, more than the {_LONGEST} that settings have at most"
-        raise ValueError(message)
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _size(node, {}) > _LONGEST:
-            message = f"its aliases stand for more than {_LONGEST} values"
-            raise ValueError(message)
-        return loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        raise ValueError(f"{where}{error.problem or error.context}") from error
-    finally:
-        loader.dispose()
-
-
-def _size(node: Any, known: dict[int, int]) -> int:
-    """Return how many values a node of YAML stands for, its aliases written out."""
-    import yaml
-
-    if id(node) in known:
-        if known[id(node)] == 0:
-            message = f"line {node.start_mark.line + 1}: an alias stands for what it is a part of"
-            raise ValueError(message)
-        return known[id(node)]
-    known[id(node)] = 0  # begun
-    parts: list[Any] = []
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
-        if twice is not None:
-            lines = [key.start_mark.line + 1 for key, _ in node.value if key.value == twice]
-            message = f"line {lines[1]}: {twice[:60]} is said twice, first in line {lines[0]}"
-            raise ValueError(message)
-        parts = [part for pair in node.value for part in pair]
-    elif isinstance(node, yaml.SequenceNode):
-        parts = node.value
-    known[id(node)] = 1 + sum(_size(part, known) for part in parts)
-    return known[id(node)]
-
-
 def _require_named(values: dict[str, Any], base: Path, block: str = "") -> None:
     """Raise ConfigError for a file that is named and is not there: each pair would find that out by itself."""
     for key, value in values.items():
@@ -258,17 +198,6 @@ def _require_named(values: dict[str, Any], base: Path, block: str = "") -> None:
             _require_named(value, base, f"{block}{key}.")
         elif key in _FILES and isinstance(value, str) and not _is_there(base, value):
             raise ConfigError(f"{block}{key}: there is no {value}", advice="paths count from where the study is")
-
-
-def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for depth, key in enumerate(keys[:-1]):
-        if values.get(key) is None:
-            values[key] = {}
-        if not isinstance(values[key], dict):
-            message = f"{'.'.join(keys)} cannot be set, because {'.'.join(keys[: depth + 1])} has no keys"
-            raise ConfigError(message)
-        values = values[key]
-    values[keys[-1]] = value
 
 
 def _resolved(values: Any, base: Path) -> Any:

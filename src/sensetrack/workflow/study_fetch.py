@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sensetrack.errors import ConfigError
+from sensetrack.workflow.study_scenes import lies_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sensetrack.workflow.fetch import Findings
     from sensetrack.workflow.study_config import FetchConfig, Study
-
-_NOT_SCENES = (".part", ".xml", ".eof", ".json")
 
 
 def scenes_of(study: Study, *, allowed: bool) -> list[Path]:
@@ -32,7 +31,7 @@ def scenes_of(study: Study, *, allowed: bool) -> list[Path]:
     if allowed:
         return _fetched(config, folder)
     found = sorted(folder.glob("*")) if folder.is_dir() else []
-    found = [path for path in found if not path.name.startswith(".") and path.suffix.lower() not in _NOT_SCENES]
+    found = [path for path in found if not (path.name.startswith(".") or lies_beside(path.name))]
     if not found and not study.config.scenes.files:
         raise ConfigError("no scene was fetched yet", path=folder, advice="say --fetch, which allows the network")
     return found
@@ -56,4 +55,4 @@ def _fetched(config: FetchConfig, folder: Path) -> list[Path]:
     from sensetrack.workflow.fetch import fetch_scenes
 
     paths = fetch_scenes(searched(config), folder, token_file=config.token_file)
-    return [path for path in dict.fromkeys(paths) if path.suffix.lower() not in _NOT_SCENES]
+    return [path for path in dict.fromkeys(paths) if not lies_beside(path.name)]

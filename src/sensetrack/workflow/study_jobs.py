@@ -6,13 +6,13 @@ import json
 import logging
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sensetrack.stack.network import scaled_search
-from sensetrack.workflow.study_tasks import Ledger, Task, carry_out, key_of
+from sensetrack.workflow.study_tasks import Keys, Ledger, Task, carry_out
 
 if TYPE_CHECKING:
     from sensetrack.stack.network import ScenePair
@@ -51,56 +51,66 @@ def do_job(job: Job, workers: int | None = None) -> Outcome:
     return carry_out(job.task, job.folder, partial(_WORK[job.kind], job, workers), job.level)
 
 
-def scene_job(scene: Scene, study: Study, level: int = logging.INFO) -> Job | None:
-    """Return how a scene is prepared; None where scenes are tracked as they are."""
-    config = study.config.prepare
-    if config is None:
-        return None
-    values = config.to_dict()
-    key = key_of(["prepare", study.local(values)], [scene.path, *_named_in(values)])
-    task = Task(scene.name, f"{SCENES}/{scene.name}", key)
-    return Job(task, str(study.folder), "prepare", (str(scene.path),), values, level)
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What the jobs of a study have in common."""
+
+    study: Study
+    level: int = logging.INFO
+    """Of what the log of each says."""
+    keys: Keys = field(default_factory=Keys)
+    prepared: dict[Path, Job] = field(default_factory=dict)
+    """Jobs of scenes, by their paths."""
+
+    def scene(self, scene: Scene) -> Job | None:
+        """Return how a scene is prepared; None where scenes are tracked as they are."""
+        config = self.study.config.prepare
+        if config is None:
+            return None
+        if scene.path not in self.prepared:
+            values = config.to_dict()
+            key = self.keys.of(["prepare", self.study.local(values)], [scene.path, *_named_in(values)])
+            task = Task(scene.name, f"{SCENES}/{scene.name}", key)
+            self.prepared[scene.path] = self._job(task, "prepare", (str(scene.path),), values)
+        return self.prepared[scene.path]
+
+    def pair(self, name: str, pair: ScenePair, ends: tuple[Scene, Scene]) -> Job:
+        """Return how a pair is matched.
+
+        Parameters
+        ----------
+        name : str
+            Of its folder.
+        pair : ScenePair
+        ends : (Scene, Scene)
+            Its scenes.
+        """
+        study, kind = self.study, "track" if self.study.config.slc is None else "slc"
+        values = _matching(study, pair, ends)
+        told = {name: value for name, value in values.items() if name not in _NO_RESULT_DEPENDS_ON}
+        inputs: list[Path | str] = []
+        places = []
+        for scene in ends:
+            job = self.scene(scene)
+            inputs.append(scene.path if job is None else job.task.key)
+            places.append(str(scene.path if job is None else study.folder / job.task.target))
+        key = self.keys.of([kind, study.local(told)], [*inputs, *_named_in(values)])
+        return self._job(Task(name, f"{PAIRS}/{name}", key), kind, tuple(places), values)
+
+    def _job(self, task: Task, kind: str, inputs: tuple[str, ...], values: dict[str, Any]) -> Job:
+        return Job(task, str(self.study.folder), kind, inputs, values, self.level)
 
 
-def pair_job(name: str, pair: ScenePair, scenes: dict[str, Scene], study: Study, level: int = logging.INFO) -> Job:
-    """Return how a pair is matched.
-
-    Parameters
-    ----------
-    name : str
-        Of its folder.
-    pair : ScenePair
-    scenes : dict
-        By name.
-    study : Study
-    level : int
-        Of what its log says.
-    """
-    ends = [scenes[one.name] for one in (pair.reference, pair.secondary)]
-    radar = study.config.slc
-    config: TrackConfig | SlcConfig = (
-        _dated(study.config.track, pair, ends, study) if radar is None else _radar(radar, pair, study)
-    )
-    values = config.to_dict()
-    if radar is None:
-        # What the algorithm takes where nothing is said is a setting, too.
-        values["parameters"] = (
-            study.config.track.model_copy(update={"parameters": values["parameters"]}).matcher().to_dict()
-        )
-        values["preprocess_parameters"] = study.config.track.preprocessor().to_dict()
-    told = {name: value for name, value in values.items() if name not in _NO_RESULT_DEPENDS_ON}
-    prepared = [scene_job(scene, study) for scene in ends]
-    inputs = [scene.path if job is None else job.task.key for scene, job in zip(ends, prepared, strict=True)]
-    kind = "track" if radar is None else "slc"
-    key = key_of([kind, study.local(told)], [*inputs, *_named_in(values)])
-    places = [
-        str(scene.path if job is None else study.folder / job.task.target)
-        for scene, job in zip(ends, prepared, strict=True)
-    ]
-    return Job(Task(name, f"{PAIRS}/{name}", key), str(study.folder), kind, tuple(places), values, level)
+def _matching(study: Study, pair: ScenePair, ends: tuple[Scene, Scene]) -> dict[str, Any]:
+    """Return the settings of the matching of a pair, those included that an algorithm takes where nothing is said."""
+    if study.config.slc is not None:
+        return _radar(study.config.slc, pair, study).to_dict()
+    config = _dated(study.config.track, pair, ends, study)
+    algorithm, preprocessor = config.matcher().to_dict(), config.preprocessor().to_dict()
+    return config.to_dict() | {"parameters": algorithm, "preprocess_parameters": preprocessor}
 
 
-def _dated(config: TrackConfig, pair: ScenePair, ends: list[Scene], study: Study) -> TrackConfig:
+def _dated(config: TrackConfig, pair: ScenePair, ends: tuple[Scene, Scene], study: Study) -> TrackConfig:
     """Return the settings with the search of a pair, and its dates where the files do not say them."""
     changes: dict[str, Any] = {}
     days = study.config.pairs.search_days

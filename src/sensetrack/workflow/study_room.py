@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sensetrack.errors import SenseTrackError
+from sensetrack.workflow.memory import size_of
 from sensetrack.workflow.study_tasks import TASK, Ledger
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Room:
     free: int
 
     def __str__(self) -> str:
-        told = "not known before the first pair is done" if self.needed is None else f"about {_size(self.needed)}"
-        return f"room on disk: {told}; {_size(self.free)} are free"
+        told = "not known before the first pair is done" if self.needed is None else f"about {size_of(self.needed)}"
+        return f"room on disk: {told}; {size_of(self.free)} are free"
 
 
 def room_of(plan: Plan) -> Room:
@@ -65,7 +66,3 @@ def _of_scene(plan: Plan) -> float | None:
         return float(math.prod(config.track.matcher().chips(file.grid.shape).shape) * _PER_POST)
     except SenseTrackError:
         return None
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

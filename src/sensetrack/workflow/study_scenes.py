@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?:T(\d{6}))?(?!\d)")
-_OURS = {".aux.xml", ".ovr", ".qml", ".md5", ".sha256", ".sha512", ".xml", ".json", ".txt", ".pgw", ".tfw", ".jgw"}
+_BESIDE = (
+    ".ovr", ".qml", ".md5", ".sha256", ".sha512", ".xml", ".json", ".txt", ".pgw", ".tfw", ".jgw", ".eof", ".part"
+)  # fmt: skip
 """Endings of what lies beside scenes and is none."""
 _SUFFIXES = (".SAFE.zip", ".SAFE", ".zip", ".tiff", ".tif", ".jpeg", ".jpg", ".png", ".jp2", ".he5", ".hdf5", ".h5")
 
@@ -119,7 +121,7 @@ def _listed(study: Study, more: Iterable[Path]) -> list[Path]:
         if not names:
             raise ConfigError(f"scenes.files: no file is {pattern}", path=study.base, advice="paths count from there")
         found |= dict.fromkeys(
-            Path(name) for name in names if is_there or not (_beside(name) or _is_result(Path(name), study.folder))
+            Path(name) for name in names if is_there or not (lies_beside(name) or _is_result(Path(name), study.folder))
         )
     found |= dict.fromkeys(more)
     out = study.config.scenes.exclude
@@ -141,8 +143,9 @@ def _is_result(path: Path, folder: Path) -> bool:
     return ".study" in inside[:1] or any((folder.joinpath(*inside[:depth]) / TASK).is_file() for depth in (1, 2))
 
 
-def _beside(name: str) -> bool:
-    return any(name.lower().endswith(ending) for ending in _OURS)
+def lies_beside(name: str) -> bool:
+    """Tell by its name what lies beside scenes and is none."""
+    return name.lower().endswith(_BESIDE)
 
 
 def _mark(path: Path) -> list[Any]:

@@ -13,7 +13,7 @@ import logging
 import shutil
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,6 +58,8 @@ class Outcome:
     """That the error would have ended a command of its own with."""
     numbers: dict[str, Any] = field(default_factory=dict)
     """For the report."""
+    removed: bool = False
+    """Whether its files have been removed since, as `Ledger.forget` does."""
 
 
 class Ledger:
@@ -90,25 +92,18 @@ class Ledger:
         for folder in (self.scratch, self.failures, self.hidden, self.folder):
             sweep(folder)
 
-    def done(self, task: Task, *, removed: bool = False) -> Outcome | None:
-        """Return how a task was done; None where it was not, from other inputs, or its files are not as they were.
-
-        Parameters
-        ----------
-        task : Task
-        removed : bool
-            Whether its rasters may have been removed since, as `forget` does.
-        """
+    def done(self, task: Task) -> Outcome | None:
+        """Return how a task was done; None where it was not, from other inputs, or its files are not as they were."""
         target = self.folder / task.target
         found = _read(target / TASK)
         if found is None or found.get("key") != task.key:
             return None
         try:
-            if not (removed and found.get("removed")):
-                for name, size in found["files"].items():
-                    if (target / name).stat().st_size != size:
-                        return None
-            return Outcome(**found["outcome"])
+            removed = bool(found.get("removed"))
+            for name, size in () if removed else found["files"].items():
+                if (target / name).stat().st_size != size:
+                    return None
+            return replace(Outcome(**found["outcome"]), removed=removed)
         except (OSError, KeyError, TypeError, AttributeError):
             return None
 
@@ -161,19 +156,30 @@ def _remove(files: Iterable[Path], folder: Path) -> None:
             path.rmdir()
 
 
-def key_of(values: Any, inputs: Iterable[Any]) -> str:
-    """Return a text that differs where settings, version or inputs do.
+class Keys:
+    """Makes the keys of tasks; every input is looked at once, however many tasks it is in."""
 
-    Parameters
-    ----------
-    values : plain values
-        Settings.
-    inputs : iterable of Path or str
-        Files and products; a text is the key of the task that makes the input.
-    """
-    marks = [part if isinstance(part, str) else _marks(part) for part in inputs]
-    text = json.dumps([sensetrack.__version__, values, marks], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    def __init__(self) -> None:
+        self._marks: dict[Path, list[Any]] = {}
+
+    def of(self, values: Any, inputs: Iterable[Path | str]) -> str:
+        """Return a text that differs where settings, version or inputs do.
+
+        Parameters
+        ----------
+        values : plain values
+            Settings.
+        inputs : iterable of Path or str
+            Files and products; a text is the key of the task that makes the input.
+        """
+        marks = [part if isinstance(part, str) else self._mark(part) for part in inputs]
+        text = json.dumps([sensetrack.__version__, values, marks], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def _mark(self, path: Path) -> list[Any]:
+        if path not in self._marks:
+            self._marks[path] = _marks(path)
+        return self._marks[path]
 
 
 def _marks(path: Path) -> list[Any]:
