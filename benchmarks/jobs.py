@@ -26,6 +26,7 @@ from verdict import Verdict, at_least, at_most, failed, table
 
 from sensetrack.workflow.config import TrackConfig
 from sensetrack.workflow.jobs import Lost, Scheduling, levels, run_jobs
+from sensetrack.workflow.limits import Share
 
 EFFICIENCY = 0.85
 """Time of one worker / (number of workers x their time), at least."""
@@ -72,17 +73,17 @@ class Run(NamedTuple):
     """Share of the time of the workers, from the first beginning to the last end, in which they had no pair."""
 
 
-def track_pair(pair: Pair, workers: int) -> Did:
+def track_pair(pair: Pair, share: Share) -> Did:
     """Track a pair with the settings that users have."""
     from sensetrack import run_track
 
     logging.getLogger("sensetrack").setLevel(logging.ERROR)
     begun, cpu = time.time(), time.process_time()
-    run_track(pair.reference, pair.secondary, pair.folder, SETTINGS[pair.quicklook], workers=workers)
+    run_track(pair.reference, pair.secondary, pair.folder, SETTINGS[pair.quicklook], workers=share.workers)
     return Did(begun, time.time(), time.process_time() - cpu)
 
 
-def nothing(_job: int, _workers: int) -> None:
+def nothing(_job: int, _share: Share) -> None:
     """Do nothing."""
 
 

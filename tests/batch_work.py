@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sensetrack.workflow.study_jobs import do_job
 
 if TYPE_CHECKING:
+    from sensetrack.workflow.limits import Share
     from sensetrack.workflow.study_jobs import Job
     from sensetrack.workflow.study_tasks import Outcome
 
@@ -18,7 +19,7 @@ ONCE, ALWAYS = "20240111-20240121", "20240105-20240111"
 """Pairs that kill their first worker while it writes the log of it, and every one before it begins."""
 
 
-def do_or_die(job: Job, workers: int | None = None) -> Outcome:
+def do_or_die(job: Job, share: Share) -> Outcome:
     """Do a job of a study, if it lets us."""
     tried = Path(job.folder).with_name(f"{job.task.name}.tried")
     with tried.open("a", encoding="utf-8") as file:
@@ -27,7 +28,7 @@ def do_or_die(job: Job, workers: int | None = None) -> Outcome:
         _die()
     if job.task.name == ONCE and len(tried.read_text(encoding="utf-8").split()) == 1:
         threading.Thread(target=_die_midway, args=(Path(job.folder) / "logs" / f"{ONCE}.log",), daemon=True).start()
-    return do_job(job, workers)
+    return do_job(job, share)
 
 
 def _die_midway(log: Path) -> None:

@@ -8,7 +8,10 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from sensetrack.workflow.limits import Share
 
 log = logging.getLogger("sensetrack.test")
 
@@ -22,13 +25,13 @@ class Job(NamedTuple):
     seconds: float = 0.0
 
 
-def do(job: Job, workers: int) -> dict[str, Any]:
+def do(job: Job, share: Share) -> dict[str, Any]:
     """Do a job as its kind says, and leave a mark of it in its folder."""
     if job.folder:
         with (Path(job.folder) / f"{job.number}.begun").open("a") as file:
             file.write(f"{os.getpid()}\n")
     time.sleep(job.seconds)
-    return _KINDS[job.kind](job, workers)
+    return _KINDS[job.kind](job, share)
 
 
 def begun(folder: Path, number: int) -> list[int]:
@@ -37,30 +40,36 @@ def begun(folder: Path, number: int) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def _square(job: Job, workers: int) -> dict[str, Any]:
-    return {"number": job.number, "square": job.number**2, "pid": os.getpid(), "workers": workers}
+def _square(job: Job, share: Share) -> dict[str, Any]:
+    return {
+        "number": job.number,
+        "square": job.number**2,
+        "pid": os.getpid(),
+        "workers": share.workers,
+        "memory": share.memory,
+    }
 
 
-def _once(job: Job, workers: int) -> dict[str, Any]:
+def _once(job: Job, share: Share) -> dict[str, Any]:
     """Kill the first worker that does it."""
     if len(begun(Path(job.folder), job.number)) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return _square(job, workers)
+    return _square(job, share)
 
 
-def _kill(job: Job, workers: int) -> None:
+def _kill(job: Job, share: Share) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _leave(job: Job, workers: int) -> None:
+def _leave(job: Job, share: Share) -> None:
     os._exit(23)
 
 
-def _crash(job: Job, workers: int) -> None:
+def _crash(job: Job, share: Share) -> None:
     ctypes.string_at(8)
 
 
-def _hog(job: Job, workers: int) -> None:
+def _hog(job: Job, share: Share) -> None:
     """Take more memory than a worker may, for long enough to be noticed."""
     kept = []
     for _ in range(60):
@@ -69,21 +78,21 @@ def _hog(job: Job, workers: int) -> None:
     time.sleep(20)
 
 
-def _bug(job: Job, workers: int) -> None:
+def _bug(job: Job, share: Share) -> None:
     message = f"job {job.number} has a bug"
     raise ZeroDivisionError(message)
 
 
-def _unsendable(job: Job, workers: int) -> Any:
+def _unsendable(job: Job, share: Share) -> Any:
     return lambda: job
 
 
-def _say(job: Job, workers: int) -> dict[str, Any]:
+def _say(job: Job, share: Share) -> dict[str, Any]:
     log.warning("job %d speaks", job.number)
-    return _square(job, workers)
+    return _square(job, share)
 
 
-def _threads(job: Job, workers: int) -> dict[str, Any]:
+def _threads(job: Job, share: Share) -> dict[str, Any]:
     import cv2
     from threadpoolctl import threadpool_info
 

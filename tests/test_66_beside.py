@@ -165,9 +165,9 @@ def test_limits_hold_until_the_last_job_has_ended():
 def test_jobs_run_beside_each_other():
     step = threading.Barrier(2, timeout=30)
 
-    def work(job, workers):
+    def work(job, share):
         step.wait()
-        return job, workers, threading.current_thread().name
+        return job, share.workers, threading.current_thread().name
 
     found = dict(run_jobs(work, range(8), TWO))
     assert {index: one[:2] for index, one in found.items()} == {i: (i, 1) for i in range(8)}
@@ -184,7 +184,7 @@ def test_at_an_early_end_jobs_sweep_up_and_nothing_is_begun(monkeypatch, how):
     monkeypatch.setattr(beside, "_LOOK", 0.1)
     started, swept, begun = threading.Event(), [], []
 
-    def work(job, _workers):
+    def work(job, _share):
         begun.append(job)
         if job == 0:
             started.wait(30)
@@ -218,7 +218,7 @@ def test_a_filter_of_a_library_does_not_stay():
     before = list(warnings.filters)
     step = threading.Barrier(2, timeout=30)
 
-    def work(job, _workers):
+    def work(job, _share):
         block = warnings.catch_warnings()
         if job:
             step.wait()

@@ -21,7 +21,7 @@ import pytest
 from job_work import Job, begun, do
 from sensetrack.errors import ConfigError, EngineNotFoundError, EnvironmentFault
 from sensetrack.workflow import executors, processes, worker
-from sensetrack.workflow.jobs import BatchSystem, Lost, Scheduling, Waiting, levels, run_jobs
+from sensetrack.workflow.jobs import BatchSystem, Lost, Scheduling, Waiting, run_jobs
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -177,25 +177,6 @@ def test_libraries_have_one_thread_in_workers(request, executor):
     jobs = [Job(i, "threads") for i in range(number)]
     found = results(jobs, Scheduling(executor=executor, workers=number, at_once=number, scheduler=place))
     assert found == {key: {"cv2": 1, "blas": 1} for key in range(number)}
-
-
-def test_many_jobs_run_beside_each_other_and_few_share_the_cores():
-    def shared(number, **scheduling):
-        plan = levels(number, Scheduling(**scheduling))
-        return plan.at_once, plan.tiles
-
-    assert shared(100, executor="processes", workers=8) == (8, 1)
-    assert shared(3, executor="processes", workers=8) == (3, 2)
-    assert shared(1, executor="dask", workers=8) == (1, 8)
-    assert shared(100, executor="threads", workers=8, at_once=8) == (8, 1)
-    assert shared(3, executor="threads", workers=8, at_once=8) == (3, 2)
-    assert shared(1, executor="threads", workers=8) == (1, 8)
-    assert shared(100, executor="threads", workers=8) == (1, 8)
-    assert shared(100, executor="auto", workers=8) == (8, 1)
-    assert shared(10, executor="auto", workers=8) == (8, 1)
-    assert shared(100, executor="auto", workers=1) == (1, 1)
-    plan = levels(100, Scheduling(executor="processes", workers=8, max_memory="2GB"))
-    assert (plan.at_once, plan.tiles, plan.memory) == (4, 2, 500_000_000)
 
 
 def test_cancelled_ends_early_and_leaves_nobody(scheduling):

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from sensetrack.cli import run
 from sensetrack.stack.network import Acquisition, ScenePair
+from sensetrack.workflow import memory
 from sensetrack.workflow.study_config import Study, StudyConfig
 from sensetrack.workflow.study_jobs import Work
+from sensetrack.workflow.study_lock import only_fetching
 from sensetrack.workflow.study_samples import SAMPLES, sample
 from sensetrack.workflow.study_scenes import Scene
 from study_scenes import DAYS, RATE, begun, rasters, write_scene, write_study
@@ -89,6 +92,33 @@ def test_a_setting_of_the_series_redoes_the_series(study):
 
 def test_a_limit_of_memory_redoes_nothing(study):
     assert again(study, "--set", "track.max_memory=1GB") == set()
+
+
+def test_memory_of_a_run_is_shared_out_to_its_pairs(study):
+    assert again(study, "--max-memory", "1GB", "--workers", "2", "--set", "track.parameters.chip=32") != set()
+    records = [json.loads(path.read_text("utf-8")) for path in study.parent.glob("results/pairs/*/run.json")]
+    assert {record["configuration"]["max_memory"] for record in records} == {700_000_000}
+    assert len(records) == len(PAIRS)
+
+
+def test_a_pair_that_was_too_large_for_its_share_is_tried_again_with_more(study, cli, monkeypatch):
+    monkeypatch.setattr(memory, "PER_POST", 10**8)
+    narrow = cli("run", study, "--max-memory", "500MB", "--set", "track.parameters.chip=32")
+    assert narrow.code == 4
+    report = json.loads((study.parent / "results" / "report.json").read_text(encoding="utf-8"))
+    assert "more than the 200 MB of --max-memory" in report["pairs"][0]["error"]
+    monkeypatch.undo()
+    assert again(study, "--set", "track.parameters.chip=32") == PAIRS | {"stack"}
+
+
+def test_a_study_says_where_its_pairs_are_matched(study, cli):
+    text = study.read_text(encoding="utf-8")
+    study.write_text(f"{text}scheduling: {{executor: dask, scheduler: scheduler.json}}\n", encoding="utf-8")
+    (study.parent / "scheduler.json").write_text("[]", encoding="utf-8")
+    found = cli("run", study, "--set", "track.parameters.chip=32")
+    assert found.code == 2
+    assert f"{study.parent / 'scheduler.json'}: is not a file that a Dask scheduler has written" in found.error
+    assert again(study, "--executor", "threads", "--set", "track.parameters.chip=32") == PAIRS | {"stack"}
 
 
 def test_a_wider_network_does_what_is_new(study):
@@ -270,6 +300,7 @@ def test_samples_say_the_defaults(use, tmp_path):
     values.pop("fetch")  # none by default; its comments are what it would be
     if use != "sentinel1":
         values.pop("prepare")
+    values["scheduling"].pop("hpc")  # of Dask only
     assert StudyConfig.from_dict(values) == said
     assert run(["run", str(tmp_path / "new.yaml"), "--init", use]) == 0
     assert StudyConfig.from_yaml(tmp_path / "new.yaml") == said
@@ -290,6 +321,12 @@ def _fields(model: type) -> set[str]:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 found |= _fields(kind)
     return found
+
+
+def test_one_job_at_a_time_fetches_whatever_process_it_is_in(tmp_path):
+    with only_fetching(tmp_path), pytest.raises(Timeout):
+        FileLock(tmp_path / "fetch.lock").acquire(timeout=0)
+    FileLock(tmp_path / "fetch.lock").acquire(timeout=0).lock.release()
 
 
 def test_searches_grow_with_the_days_between(tmp_path):

@@ -55,6 +55,10 @@ class ConfigError(SenseTrackError, ValueError):
     exit_code = 2
 
 
+class MemoryLimitError(ConfigError):
+    """A job that needs more memory than it may take."""
+
+
 class InputError(SenseTrackError, ValueError):
     """An input that is unreadable or does not fit the job."""
 

@@ -71,12 +71,13 @@ def run(
         bool, Parameter(negative="", group=SHARED, help="Replace the file that --init writes.")
     ] = False,
     executor: Annotated[
-        Literal["threads", "processes", "dask"],
+        Literal["threads", "processes", "dask", "auto"] | None,
         Parameter(
             group=SHARED,
-            help="Where pairs are matched: in threads of this process, processes of their own, or on Dask.",
+            help="Where pairs are matched: in threads of this process, processes of their own, or on Dask; auto takes "
+            "processes for many pairs and threads for few. [default: what the file says, else threads]",
         ),
-    ] = "threads",
+    ] = None,
     scheduler: Annotated[
         str | None,
         Parameter(
@@ -88,6 +89,14 @@ def run(
         Parameter(
             group=SHARED,
             help="Pairs at a time, at most; more take more memory. [default: 1 in threads, else as many as workers]",
+        ),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        Parameter(
+            group=SHARED,
+            help="Memory of all pairs on this machine together, such as 8GB: fewer at a time, and fewer threads of "
+            "each, keep within it. [default: what each pair may take by its settings]",
         ),
     ] = None,
     workers: Workers = None,
@@ -116,7 +125,6 @@ def run(
     changes |= {} if keep is None else {"keep": keep}
     found = read_study(study, changes)
     level = logging.DEBUG if verbose or debug else logging.INFO
-    from sensetrack.workflow.jobs import Scheduling
     from sensetrack.workflow.study import run_study, shard_of
 
     part = None if shard is None else shard_of(shard)
@@ -126,9 +134,9 @@ def run(
         else:
             _dry_run(found, part, retry=retry, json=json)
         return 0
-    where: dict[str, Any] = {"executor": executor, "workers": workers, "at_once": at_once}
-    where |= {} if scheduler is None else {"executor": "dask", "scheduler": scheduler}
-    scheduling = Scheduling.from_dict(where)
+    where = {"executor": executor, "scheduler": scheduler, "workers": workers, "at_once": at_once,
+             "max_memory": max_memory}  # fmt: skip
+    scheduling = found.config.scheduling.changed(where)
     with progress("pairs", quiet=quiet) as advance:
         report = run_study(
             found,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sensetrack.workflow.jobs import Levels
+    from sensetrack.workflow.limits import Share
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,7 +38,7 @@ class GivenUp(SystemExit):
 
 
 def in_threads(
-    work: Callable[[T, int], R], jobs: Sequence[T], plan: Levels, stop: Callable[[], bool]
+    work: Callable[[T, Share], R], jobs: Sequence[T], plan: Levels, stop: Callable[[], bool]
 ) -> Iterator[tuple[int, R]]:
     """Do jobs in threads; see `sensetrack.workflow.jobs.run_jobs`."""
     with beside_each_other(), held_to_one:
@@ -51,7 +52,7 @@ def in_threads(
 class _Crew:
     """The threads of a run."""
 
-    def __init__(self, work: Callable[[Any, int], Any], jobs: Sequence[Any], plan: Levels) -> None:
+    def __init__(self, work: Callable[[Any, Share], Any], jobs: Sequence[Any], plan: Levels) -> None:
         self._work, self._jobs, self._plan = work, jobs, plan
         self._todo: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
@@ -80,7 +81,7 @@ class _Crew:
     def _serve(self) -> None:
         while (index := self._todo.get()) is not None and not self._over.is_set():
             try:
-                result = self._work(self._jobs[index], self._plan.tiles)
+                result = self._work(self._jobs[index], self._plan.share)
             except GivenUp:
                 return
             except BaseException as error:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sensetrack.errors import ConfigError, EngineNotFoundError, EnvironmentFault
-from sensetrack.workflow.limits import held_to_one
+from sensetrack.workflow.limits import Share, held_to_one
 from sensetrack.workflow.worker import ALIKE, SAME, leave_with_parent, one_thread_each, versions
 
 if TYPE_CHECKING:
@@ -83,11 +83,15 @@ _WORKERS = 60
 """Seconds for the first worker of a scheduler to appear."""
 _NOTED = 3.0
 """Seconds until it is written down how a worker has ended."""
+_USED = 0.9
+"""Share of the memory of a worker that its jobs may take: Dask ends it at 0.95."""
 _LOCAL = {
     # A lost worker is counted here, for each job; by itself Dask would try four times before it says so.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-saturation": 1.0,
+    # Looks at what a job is doing a hundred times a second, which nobody asks for.
+    "distributed.worker.profile.enabled": False,
     # There are no results to spill, and a worker that pauses would wait for ever.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -121,28 +125,26 @@ class WorkerLostError(Exception):
 class Terms:
     """What a worker is told beside its jobs."""
 
-    tiles: int
-    """Threads for each job."""
+    share: Share
+    """Of each job, as far as the worker has as much."""
     version: str
     """Of sensetrack, here."""
     level: int
     """Of the log records that are sent back."""
 
 
-def terms(tiles: int) -> Terms:
+def terms(share: Share) -> Terms:
     """Return what workers are told."""
-    return Terms(tiles, versions()["sensetrack"], logging.getLogger("sensetrack").getEffectiveLevel())
+    return Terms(share, versions()["sensetrack"], logging.getLogger("sensetrack").getEffectiveLevel())
 
 
-def do_some(work: Callable[[Any, int], Any], jobs: list[Any], told: Terms) -> tuple[float, list[Any]]:
+def do_some(work: Callable[[Any, Share], Any], jobs: list[Any], told: Terms) -> tuple[float, list[Any]]:
     """Do jobs on a worker of Dask; return the seconds they took, and their results."""
-    from distributed import get_worker
-
     _prepare_worker(told)
-    own = get_worker().state.nthreads
+    share = _own_share(told.share)
     with _one_job:
         start = time.monotonic()
-        results = [work(job, max(own, told.tiles)) for job in jobs]
+        results = [work(job, share) for job in jobs]
         return time.monotonic() - start, results
 
 
@@ -168,6 +170,16 @@ def result_of(client: Client, future: Future) -> tuple[float, list[Any]]:
         message = f"the Dask scheduler at {_address(client)} was lost"
         raise EnvironmentFault(message, advice="run again: what is done is not done again") from error
     return seconds, results
+
+
+def _own_share(share: Share) -> Share:
+    """Return what a job may use on this worker of Dask: its own limit of memory counts, and all of its threads do."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    own = worker.memory_manager.memory_limit
+    known = [limit for limit in (share.memory, own and int(_USED * own)) if limit is not None]
+    return Share(max(worker.state.nthreads, share.workers), min(known, default=None))
 
 
 @lru_cache(8)
@@ -263,7 +275,7 @@ def _local_cluster(plan: Levels) -> Iterator[Any]:
         n_workers=plan.at_once,
         threads_per_worker=1,
         processes=True,
-        memory_limit="auto" if plan.memory is None else plan.memory,
+        memory_limit="auto" if plan.share.memory is None else plan.share.memory,
         dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,  # what becomes of a worker is said by us
     )

@@ -9,22 +9,23 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import ByteSize, Field, field_validator
 
 from sensetrack.errors import ConfigError
 from sensetrack.ot.parameters import Parameters
 from sensetrack.workflow.executors import default_workers
+from sensetrack.workflow.limits import LIBRARIES, Share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 ROOM = 500 * 10**6
-"""Bytes that a worker process needs before it has done anything of use: libraries, and one small tile."""
+"""Bytes that a worker process needs to do anything of use: libraries, and one small tile."""
 MANY = 3
 """Jobs for each worker from which on `auto` takes processes."""
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/]+:\d+/?")
@@ -72,7 +73,8 @@ class Scheduling(Parameters):
     max_memory: ByteSize | None = Field(
         None,
         ge=ROOM,
-        description="memory of all workers of this machine together, such as 8GB; fewer workers keep within it",
+        description="memory of all workers of this machine together, such as 8GB; fewer of them, and fewer threads of "
+        "each, keep within it; default: what each pair may take by its own settings",
     )
     tries: int = Field(3, ge=1, le=10, description="workers that a job may lose before it counts as failed")
     hpc: BatchSystem | None = Field(None, description="batch system that starts the workers of Dask")
@@ -85,6 +87,23 @@ class Scheduling(Parameters):
         message = f"scheduler must be local, an address such as tcp://host:8786 or a .json file, instead got {value!r}"
         raise ConfigError(message)
 
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """Return the same with other values; None changes nothing, a scheduler implies Dask.
+
+        What belongs to Dask alone is forgotten where another executor is asked for.
+
+        Raises
+        ------
+        ConfigError
+            Values that do not go together.
+        """
+        told = {name: value for name, value in values.items() if value is not None}
+        if "scheduler" in told:
+            told = {"executor": "dask", "hpc": None} | told
+        if told.get("executor", "dask") != "dask":
+            told = {"scheduler": "local", "hpc": None} | told
+        return self.from_dict(self.to_dict() | told)
+
     def model_post_init(self, _context: Any, /) -> None:
         """Check what concerns more than one key."""
         if self.executor != "dask" and (self.scheduler != "local" or self.hpc is not None):
@@ -96,14 +115,12 @@ class Scheduling(Parameters):
 
 @dataclass(frozen=True)
 class Levels:
-    """How the cores are shared out."""
+    """How cores and memory are shared out."""
 
     at_once: int
     """Jobs beside each other."""
-    tiles: int
-    """Threads that each of them may use for its tiles."""
-    memory: int | None
-    """Bytes for each job, its libraries included; None = no limit was given."""
+    share: Share
+    """Of each of them."""
 
 
 def settled(number: int, scheduling: Scheduling) -> Scheduling:
@@ -125,10 +142,14 @@ def levels(number: int, scheduling: Scheduling) -> Levels:
     workers = default_workers() if scheduling.workers is None else scheduling.workers
     most = scheduling.at_once or (1 if scheduling.executor == "threads" else workers)
     at_once = max(1, min(number, workers, most))
-    limit = scheduling.max_memory
+    if scheduling.hpc is not None or scheduling.scheduler != "local":
+        return Levels(at_once, Share(1))  # workers elsewhere know what they have
+    limit, memory = scheduling.max_memory, None
     if limit is not None:
-        at_once = max(1, min(at_once, limit // ROOM))
-    return Levels(at_once, max(1, workers // at_once), None if limit is None else limit // at_once)
+        shared = LIBRARIES if scheduling.executor == "threads" else 0
+        at_once = max(1, min(at_once, (limit - shared) // (ROOM - shared)))
+        memory = (limit - shared) // at_once + shared
+    return Levels(at_once, Share(max(1, workers // at_once), memory))
 
 
 @dataclass(frozen=True)
@@ -200,7 +221,7 @@ class Waiting:
 
 
 def run_jobs(
-    work: Callable[[T, int], R],
+    work: Callable[[T, Share], R],
     jobs: Sequence[T],
     scheduling: Scheduling | None = None,
     *,
@@ -214,9 +235,10 @@ def run_jobs(
     Parameters
     ----------
     work : callable
-        ``work(job, workers)`` does one job with at most so many threads, writes its result whole or not at all, and
-        returns something small. A function of a module, because other processes import it. It may be called again for
-        a job whose worker was lost. Every exception that it raises ends the run, so it returns what can fail.
+        ``work(job, share)`` does one job with no more threads and memory than its `Share`, writes its result whole or
+        not at all, and returns something small. A function of a module, because other processes import it. It may be
+        called again for a job whose worker was lost. Every exception that it raises ends the run, so it returns what
+        can fail.
     jobs : sequence
         Small values that can be pickled.
     scheduling : Scheduling, optional
@@ -261,9 +283,9 @@ def run_jobs(
 
 
 def _one_after_the_other(
-    work: Callable[[T, int], R], jobs: Sequence[T], plan: Levels, stop: Callable[[], bool]
+    work: Callable[[T, Share], R], jobs: Sequence[T], plan: Levels, stop: Callable[[], bool]
 ) -> Iterator[tuple[int, R]]:
     for index, job in enumerate(jobs):
         if stop():
             return
-        yield index, work(job, plan.tiles)
+        yield index, work(job, plan.share)

@@ -1,15 +1,35 @@
-"""Libraries with threads of their own, held to one thread each: the executor owns the cores."""
+"""What a job may use, and libraries with threads of their own held to one thread each: the executor owns the cores."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
+
+
+LIBRARIES = 300 * 10**6
+"""Bytes that a process takes for libraries and what they keep open."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one job may use."""
+
+    workers: int
+    """Threads for its tiles."""
+    memory: int | None = None
+    """Bytes, those of libraries included; None = what its own settings say."""
+
+    @property
+    def beside_libraries(self) -> int | None:
+        """Bytes for data."""
+        return None if self.memory is None else max(0, self.memory - LIBRARIES)
 
 
 class OneThreadEach:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from sensetrack.errors import ConfigError
+from pydantic import ByteSize
+
+from sensetrack.errors import MemoryLimitError
 from sensetrack.workflow.executors import default_workers
 
 if TYPE_CHECKING:
     from sensetrack.ot.interfaces import OTAlgorithm
+    from sensetrack.workflow.config import TrackConfig
+    from sensetrack.workflow.slc_config import SlcConfig
+    from sensetrack.workflow.stack_config import StackConfig
+
+C = TypeVar("C", "TrackConfig", "SlcConfig", "StackConfig")
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +39,7 @@ def workers_within(limit: int, workers: int | None, algorithm: OTAlgorithm, shap
 
     Raises
     ------
-    ConfigError
+    MemoryLimitError
         The posts alone, or they and one tile, need more.
     """
     chips = algorithm.chips(shape)
@@ -48,10 +55,17 @@ def workers_within(limit: int, workers: int | None, algorithm: OTAlgorithm, shap
     if allowed < 1:
         message = f"{chips.shape[0]} x {chips.shape[1]} posts and a tile need about {size_of(posts + tile)}"
         text = f"{message}, more than the {size_of(limit)} of --max-memory"
-        raise ConfigError(text, advice="raise it, choose an area of interest, or an algorithm with a larger step")
+        raise MemoryLimitError(text, advice="raise it, choose an area of interest, or an algorithm with a larger step")
     if allowed < wanted:
         log.info("%d instead of %d workers, to keep within %s", allowed, wanted, size_of(limit))
     return min(wanted, allowed)
+
+
+def within(config: C, memory: int | None) -> C:
+    """Return the settings with no more memory than that; None = what they say."""
+    if memory is None or memory >= config.max_memory:
+        return config
+    return config.model_copy(update={"max_memory": ByteSize(memory)})
 
 
 def size_of(number: int) -> str:

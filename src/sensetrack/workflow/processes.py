@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sensetrack.workflow.jobs import Levels, Lost, Waiting
+    from sensetrack.workflow.limits import Share
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,7 +50,7 @@ _LOOK = 1.0
 
 
 def in_processes(
-    work: Callable[[T, int], R], jobs: Sequence[T], plan: Levels, waiting: Waiting, stop: Callable[[], bool]
+    work: Callable[[T, Share], R], jobs: Sequence[T], plan: Levels, waiting: Waiting, stop: Callable[[], bool]
 ) -> Iterator[tuple[int, R | Lost]]:
     """Do jobs in spawned processes; see `sensetrack.workflow.jobs.run_jobs`."""
     with tempfile.TemporaryDirectory(prefix="sensetrack-jobs-") as folder:
@@ -131,7 +132,7 @@ class _Pool:
     """The processes of a run."""
 
     def __init__(
-        self, folder: Path, work: Callable[[Any, int], Any], jobs: Sequence[Any], plan: Levels, waiting: Waiting
+        self, folder: Path, work: Callable[[Any, Share], Any], jobs: Sequence[Any], plan: Levels, waiting: Waiting
     ) -> None:
         self._folder, self._work, self._jobs, self._plan, self._waiting = folder, work, jobs, plan, waiting
         self._all: list[_Process] = []
@@ -139,7 +140,7 @@ class _Pool:
         self._since = time.monotonic()
         self._looked = 0.0
         whole = int(0.8 * psutil.virtual_memory().total)
-        self._most = whole // plan.at_once if plan.memory is None else plan.memory
+        self._most = whole // plan.at_once if plan.share.memory is None else plan.share.memory
 
     @property
     def busy(self) -> bool:
@@ -168,7 +169,7 @@ class _Pool:
 
     def _send(self, one: _Process, index: int) -> None:
         one.queue.append(index)
-        one.send((self._work, self._jobs[index], self._plan.tiles))
+        one.send((self._work, self._jobs[index], self._plan.share))
 
     def collect(self) -> list[tuple[int, Any]]:
         """Wait until a process has something to say or has ended; return the results, or none after a second."""

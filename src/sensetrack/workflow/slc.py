@@ -18,6 +18,7 @@ import numpy as np
 from sensetrack.errors import (
     ConfigError,
     InputError,
+    MemoryLimitError,
     NoMatchError,
     NothingMatchedWarning,
     OutputError,
@@ -265,7 +266,7 @@ def workers_for(config: SlcConfig, workers: int | None, days: float = 0.0) -> in
 
     Raises
     ------
-    ConfigError
+    MemoryLimitError
         The limit is too low for one.
     """
     settings = config.matching(days)
@@ -279,7 +280,7 @@ def workers_for(config: SlcConfig, workers: int | None, days: float = 0.0) -> in
         message = (
             f"a worker needs about {(_BESIDES + each) / 1e9:.1f} GB, more than the {config.max_memory / 1e9:.1f} GB of "
         )
-        raise ConfigError(f"{message}--max-memory", advice="raise it, or search less")
+        raise MemoryLimitError(f"{message}--max-memory", advice="raise it, or search less")
     if allowed < wanted:
         log.info("%d instead of %d workers, to keep within %.1f GB", allowed, wanted, config.max_memory / 1e9)
     return min(wanted, allowed)

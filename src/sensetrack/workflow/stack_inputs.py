@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sensetrack.errors import ConfigError, GridMismatchError, InputError, NoOverlapError
+from sensetrack.errors import GridMismatchError, InputError, MemoryLimitError, NoOverlapError
 from sensetrack.files.vector import area_at_posts
 from sensetrack.grid import Grid
 from sensetrack.ot.fields import OffsetField
@@ -178,13 +178,13 @@ def read_pairs(
 
 
 def require_memory(config: StackConfig, pairs: int, dates: int, shape: tuple[int, int]) -> None:
-    """Raise ConfigError where pairs and dates of so many posts are more than is allowed."""
+    """Raise MemoryLimitError where pairs and dates of so many posts are more than is allowed."""
     copied = 32 * pairs if {"ticoi", "itslive"} & set(config.formats) else 0
     needed = shape[0] * shape[1] * (12 * pairs + 16 * dates + 200 + copied)
     if needed > int(config.max_memory):
         message = f"{pairs} pairs of {shape[0]} x {shape[1]} posts need about {needed / 1e9:.1f} GB, more than the "
         message += f"{config.max_memory / 1e9:.1f} GB of max_memory"
-        raise ConfigError(message, advice="give bounds or a larger posting, or raise it")
+        raise MemoryLimitError(message, advice="give bounds or a larger posting, or raise it")
 
 
 def stable_posts(config: StackConfig, grid: Grid, folders: Sequence[PairFolder]) -> NDArray[np.bool_] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensetrack.errors import ConfigError, OutputError
 from sensetrack.stack.network import network, passes_of
-from sensetrack.workflow.jobs import Lost, Scheduling, run_jobs
+from sensetrack.workflow.jobs import Lost, levels, run_jobs
 from sensetrack.workflow.study_jobs import PAIRS, SCENES, Work, do_job
 from sensetrack.workflow.study_lock import only_run
 from sensetrack.workflow.study_report import Report
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sensetrack.stack.network import ScenePair
+    from sensetrack.workflow.jobs import Scheduling
     from sensetrack.workflow.study_config import Study
     from sensetrack.workflow.study_jobs import Job
     from sensetrack.workflow.study_scenes import BadScene, Scene
@@ -145,7 +146,7 @@ def run_study(
     fetch : bool
         Allow the network.
     scheduling : Scheduling, optional
-        Where scenes and pairs are worked on; by default in threads of this process.
+        Where scenes and pairs are worked on; by default as the study says.
     advance : callable, optional
         Called with (done, total) pairs.
     cancelled : callable, optional
@@ -168,7 +169,7 @@ def run_study(
         for name in plan.frames:
             log.warning("%s: is a further frame of a pass and not used", name)
         outcomes = dict(plan.known)
-        scheduling = scheduling or Scheduling()
+        scheduling = scheduling or study.config.scheduling
         stop = cancelled or _never
         prepared = _prepared(plan, ledger, scheduling, stop)
         ready, lost = _with_scenes(plan, prepared)
@@ -188,7 +189,7 @@ def run_study(
             raise KeyboardInterrupt
         stacked = plan.stacked if shard is None else None
         if shard is None and study.config.stack is not None and stacked is None:
-            stacked = _stack(plan, outcomes, scheduling.workers, level)
+            stacked = _stack(plan, outcomes, scheduling, level)
         report = Report.of(plan, outcomes, prepared, stacked)
         report.write(ledger.folder, shard)
         ledger.sweep()
@@ -294,14 +295,16 @@ def _with_scenes(plan: Plan, prepared: dict[str, Outcome]) -> tuple[list[Job], d
     return ready, lost
 
 
-def _stack(plan: Plan, outcomes: dict[str, Outcome], workers: int | None, level: int) -> Outcome | None:
+def _stack(plan: Plan, outcomes: dict[str, Outcome], scheduling: Scheduling, level: int) -> Outcome | None:
     """Make the time series of the pairs that are done."""
+    from sensetrack.workflow.memory import within
     from sensetrack.workflow.stacking import run_stack
 
-    study = plan.study
+    study, config = plan.study, plan.study.config.stack
     task = _stack_task(plan.work, plan.jobs, outcomes)
-    if task is None:
+    if task is None or config is None:
         return None
+    share = levels(1, scheduling).share
     ledger = Ledger(study.folder)
     folders = [ledger.folder / job.task.target for job in plan.jobs if outcomes[job.task.name].status == "done"]
     done = ledger.done(task)
@@ -310,7 +313,7 @@ def _stack(plan: Plan, outcomes: dict[str, Outcome], workers: int | None, level:
     log.info("time series of %d pairs", len(folders))
 
     def work(part: Path) -> dict[str, Any]:
-        record = run_stack(folders, part, study.config.stack, workers=workers)
+        record = run_stack(folders, part, within(config, share.beside_libraries), workers=share.workers)
         return {"statistics": record.get("statistics")}
 
     outcome = carry_out(task, str(study.folder), work, level)

@@ -13,6 +13,7 @@ from sensetrack.errors import ConfigError
 from sensetrack.ot.parameters import Parameters, put, settings_of
 from sensetrack.stack.network import REPEAT_DAYS, NetworkParameters
 from sensetrack.workflow.config import TrackConfig
+from sensetrack.workflow.jobs import Scheduling
 from sensetrack.workflow.slc_config import SlcConfig
 from sensetrack.workflow.stack_config import StackConfig
 
@@ -116,6 +117,10 @@ class StudyConfig(Parameters):
     stack: StackConfig | None = Field(
         StackConfig(), description="time series, as in `sensetrack stack --config`; null: pairs only"
     )
+    scheduling: Scheduling = Field(
+        Scheduling(),
+        description="where pairs are matched; no result depends on it, and options of the command come first",
+    )
     keep: Literal["all", "pairs", "stack"] = Field(
         "all",
         description="what is left when all is done: all; pairs: without prepared scenes, and without pairs that an "
@@ -208,11 +213,15 @@ def _resolved(values: Any, base: Path) -> Any:
         return values
     found = {}
     for key, value in values.items():
-        if key in _PATHS and isinstance(value, str) and _is_there(base, value):
+        if isinstance(value, str) and _may_be_path(key, value) and _is_there(base, value):
             found[key] = str(base / value)
         else:
             found[key] = _resolved(value, base)
     return found
+
+
+def _may_be_path(key: str, value: str) -> bool:
+    return key in _PATHS or (key == "scheduler" and value.endswith(".json"))  # which may be an address, too
 
 
 def _is_there(base: Path, value: str) -> bool:

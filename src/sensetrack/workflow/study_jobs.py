@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import threading
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sensetrack.stack.network import scaled_search
+from sensetrack.workflow.limits import Share
+from sensetrack.workflow.study_lock import only_fetching
 from sensetrack.workflow.study_tasks import Keys, Ledger, Task, carry_out
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 PAIRS, SCENES = "pairs", "scenes"
 FETCHED = "fetched"
 """Folder, below that of the study, of orbits and elevation models that were fetched for its pairs."""
-_fetching = threading.Lock()
-"""What two pairs need is fetched by the first."""
 _NO_RESULT_DEPENDS_ON = ("max_memory", "fetch")
 
 
@@ -46,9 +45,9 @@ class Job:
     """Of what its log says."""
 
 
-def do_job(job: Job, workers: int | None = None) -> Outcome:
-    """Do one job with so many threads; see `sensetrack.workflow.study_tasks.carry_out`."""
-    return carry_out(job.task, job.folder, partial(_WORK[job.kind], job, workers), job.level)
+def do_job(job: Job, share: Share) -> Outcome:
+    """Do one job with its share of the machine; see `sensetrack.workflow.study_tasks.carry_out`."""
+    return carry_out(job.task, job.folder, partial(_WORK[job.kind], job, share), job.level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,22 +140,24 @@ def _named_in(values: dict[str, Any]) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def _prepare(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
+def _prepare(job: Job, share: Share, part: Path) -> dict[str, Any]:
     from sensetrack.workflow.prepare import prepare
 
     values = dict(job.config)
     radar = values.pop("radar") or {}
-    record = prepare(job.inputs[0], part, radar=radar, workers=workers, **values)
+    record = prepare(job.inputs[0], part, radar=radar, workers=share.workers, **values)
     _save(part / "prepare.json", record)
     return {"measured_share": record["measured_share"]}
 
 
-def _track(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
+def _track(job: Job, share: Share, part: Path) -> dict[str, Any]:
     from sensetrack.workflow.config import TrackConfig
+    from sensetrack.workflow.memory import within
     from sensetrack.workflow.pipeline import run_track
 
     reference, secondary = (_raster_of(job, place) for place in job.inputs)
-    record = run_track(reference, secondary, part, TrackConfig.from_dict(job.config), workers=workers)
+    config = within(TrackConfig.from_dict(job.config), share.beside_libraries)
+    record = run_track(reference, secondary, part, config, workers=share.workers)
     bias = record["bias"]
     return _told(record) | {"stable_nmad_px": None if bias is None else list(bias["nmad_after"])}
 
@@ -169,19 +170,22 @@ def _raster_of(job: Job, place: str) -> str:
     return str(next(path.glob("*.tif"), path))
 
 
-def _slc(job: Job, workers: int | None, part: Path) -> dict[str, Any]:
+def _slc(job: Job, share: Share, part: Path) -> dict[str, Any]:
+    from sensetrack.workflow.memory import within
     from sensetrack.workflow.slc import run_slc
     from sensetrack.workflow.slc_config import SlcConfig
 
-    config, folder = SlcConfig.from_dict(job.config), Path(job.folder)
+    config, ledger = within(SlcConfig.from_dict(job.config), share.memory), Ledger(Path(job.folder))
     reference, secondary = job.inputs
     if config.fetch:  # for all pairs into one place
         from sensetrack.workflow.slc_fetch import with_fetched
 
-        with _fetching:
-            config = with_fetched(reference, secondary, config, folder / FETCHED).model_copy(update={"fetch": False})
-    kept = Ledger(folder).hidden / "bursts" / job.task.name
-    record = run_slc(reference, secondary, part, config, kept=kept, workers=workers)
+        with only_fetching(ledger.hidden):
+            config = with_fetched(reference, secondary, config, ledger.folder / FETCHED).model_copy(
+                update={"fetch": False}
+            )
+    kept = ledger.hidden / "bursts" / job.task.name
+    record = run_slc(reference, secondary, part, config, kept=kept, workers=share.workers)
     shutil.rmtree(kept, ignore_errors=True)
     return _told(record)
 

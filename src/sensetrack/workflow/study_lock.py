@@ -56,6 +56,15 @@ def only_run(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[Non
                 lock.release()
 
 
+@contextmanager
+def only_fetching(folder: Path) -> Iterator[None]:
+    """Hold the network for one job, in whatever process it is: what several need is fetched by the first."""
+    from filelock import FileLock
+
+    with FileLock(folder / "fetch.lock"):
+        yield
+
+
 def _require_alone(folder: Path, shard: tuple[int, int] | None) -> None:
     """Raise Timeout where shards run that this run cannot go beside."""
     from filelock import FileLock

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import sensetrack
-from sensetrack.errors import OutputError, SenseTrackError
+from sensetrack.errors import EnvironmentFault, MemoryLimitError, OutputError, SenseTrackError
 from sensetrack.files.atomic import sweep, whole_folder, write_whole
 from sensetrack.notices import collected, say
 from sensetrack.workflow.own_log import own_log
@@ -246,6 +246,8 @@ def _since(clock: float) -> float:
 
 def _told(error: Exception) -> tuple[str, int]:
     """Return an error in one line, and the exit code of its kind."""
+    if isinstance(error, MemoryLimitError):  # of this run: it may do with fewer beside it, or on a larger machine
+        return str(error), EnvironmentFault.exit_code
     if isinstance(error, SenseTrackError):
         return str(error), error.exit_code
     if isinstance(error, MemoryError):

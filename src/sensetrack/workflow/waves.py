@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from sensetrack.workflow.jobs import Levels, Lost, Scheduling, Waiting
+    from sensetrack.workflow.limits import Share
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,7 +31,7 @@ _TASK = 1.0
 
 
 def in_dask(
-    work: Callable[[T, int], R],
+    work: Callable[[T, Share], R],
     jobs: Sequence[T],
     plan: Levels,
     waiting: Waiting,
@@ -56,10 +57,10 @@ class _Wave:
     """The tasks that the scheduler knows: one a worker, which also says whose fault the loss of a worker is."""
 
     def __init__(
-        self, client: Client, work: Callable[[Any, int], Any], jobs: Sequence[Any], plan: Levels, waiting: Waiting
+        self, client: Client, work: Callable[[Any, Share], Any], jobs: Sequence[Any], plan: Levels, waiting: Waiting
     ) -> None:
         self._client, self._work, self._jobs, self._waiting = client, work, jobs, waiting
-        self._terms = terms(plan.tiles)
+        self._terms = terms(plan.share)
         self._ready: SimpleQueue[Future] = SimpleQueue()
         self._flying: dict[str, tuple[Future, list[int]]] = {}
         self._names, self._run = count(), f"sensetrack-{os.getpid()}-{time.time_ns()}"

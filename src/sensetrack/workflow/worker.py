@@ -38,7 +38,7 @@ def serve(pipe: Connection, level: int, trace: str) -> None:
     Parameters
     ----------
     pipe : Connection
-        Brings ``(work, job, workers)`` as bytes, or none for the end; takes messages.
+        Brings ``(work, job, share)`` as bytes, or none for the end; takes messages.
     level : int
         Of the log records that are sent.
     trace : str
@@ -54,8 +54,8 @@ def serve(pipe: Connection, level: int, trace: str) -> None:
         _send(pipe, lock, READY, None)
         while (received := _next(pipe)) is not None:
             try:
-                work, job, workers = pickle.loads(received)  # from our own parent
-                kind, said = DONE, work(job, workers)
+                work, job, share = pickle.loads(received)  # from our own parent
+                kind, said = DONE, work(job, share)
             except Exception as error:
                 error.add_note("".join(traceback.format_exception(error)))
                 kind, said = RAISED, error
