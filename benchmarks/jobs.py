@@ -1,11 +1,11 @@
-"""Measure whole pairs by threads, processes and Dask: how well more workers pay, and what handing out jobs costs.
+"""Measure whole pairs by threads, processes and Dask, and write docs/benchmarks-jobs.md.
 
-The pairs are those of Perito Moreno where SENSETRACK_TEST_DATA has them, else of a drawn scene of that size. A machine
-on which nothing else runs is needed: two workers on two cores have nothing to give away. Prints pass or FAIL for each
-limit; exit code 1 where one is missed.
+How well more workers pay, and what handing out jobs costs. The pairs are those of Perito Moreno where
+SENSETRACK_TEST_DATA has them, else of a drawn scene of that size. A machine on which nothing else runs is needed: two
+workers on two cores have nothing to give away. Prints pass or FAIL for each limit; exit code 1 where one is missed.
 
-    python benchmarks/jobs.py [--pairs 40] [--workers 1 2] [--executors threads processes dask] [--rounds 2]
-                              [--no-quicklook]
+    python benchmarks/jobs.py [--pairs 40] [--workers 1 2 3 4] [--executors threads processes dask] [--rounds 2]
+                              [--no-quicklook] [--output FILE]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import platform
 import sys
 import tempfile
 import time
@@ -21,20 +22,25 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+from machine import load, processor
 from scenes import new_seed, write_pair
 from verdict import Verdict, at_least, at_most, failed, table
 
 from sensetrack.workflow.config import TrackConfig
+from sensetrack.workflow.executors import default_workers
 from sensetrack.workflow.jobs import Lost, Scheduling, levels, run_jobs
 from sensetrack.workflow.limits import Share
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-jobs.md"
 EFFICIENCY = 0.85
-"""Time of one worker / (number of workers x their time), at least."""
+"""Time of one worker / (cores that the workers have x their time), at least, of as many workers as cores."""
 OVERHEAD = 5.0
 """Percent of the time of a pair that handing it out may take."""
 EMPTY = 3000
 """Jobs that do nothing, from which the time of handing out is found."""
 SETTINGS = {drawn: TrackConfig(quicklook=drawn) for drawn in (True, False)}
+Case = tuple[str, int]
+"""Executor and number of workers."""
 SIZE = 1460
 """Side of a drawn scene, px: as many pixels as Perito Moreno has."""
 
@@ -87,12 +93,14 @@ def nothing(_job: int, _share: Share) -> None:
     """Do nothing."""
 
 
+def _real() -> list[tuple[str, str]]:
+    folder = Path(os.environ.get("SENSETRACK_TEST_DATA", "")) / "perito_moreno_s2"
+    return [(str(a), str(b)) for a, b in combinations(sorted(folder.glob("2020*.jpg")), 2)]
+
+
 def pairs(number: int, out: Path, images: Path, *, quicklook: bool) -> list[Pair]:
     """Return so many pairs; a short list is gone through again."""
-    folder = Path(os.environ.get("SENSETRACK_TEST_DATA", "")) / "perito_moreno_s2"
-    found = [(str(a), str(b)) for a, b in combinations(sorted(folder.glob("2020*.jpg")), 2)]
-    if not found:
-        found = [tuple(map(str, write_pair("texture", SIZE, new_seed(), images)))]
+    found = _real() or [tuple(map(str, write_pair("texture", SIZE, new_seed(), images)))]
     return [Pair(*found[i % len(found)], str(out / f"{i}"), quicklook) for i in range(number)]
 
 
@@ -127,51 +135,77 @@ def handing_out(scheduling: Scheduling) -> float:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--executors", nargs="+", default=["threads", "processes", "dask"])
-    parser.add_argument("--rounds", type=int, default=1, help="the quickest of so many runs counts")
+    parser.add_argument("--rounds", type=int, default=2, help="the quickest of so many runs counts")
     parser.add_argument("--no-quicklook", dest="quicklook", action="store_false", help="draw no pictures")
+    parser.add_argument("--output", type=Path, default=PAGE)
     given = parser.parse_args(arguments)
-    rows, verdicts = [], []
+    cases = [(executor, workers) for executor in given.executors for workers in given.workers]
+    plans = {case: Scheduling(executor=case[0], workers=case[1], at_once=case[1]) for case in cases}
+    runs: dict[Case, list[Run]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory() as images:
-        for executor in given.executors:
-            found, cost, judged = measured(executor, given, Path(images))
-            verdicts += judged
-            base = found[given.workers[0]].wall * given.workers[0]
-            for workers, one in found.items():
-                rows.append((
-                    executor, f"{workers}", f"{one.wall:.1f}", f"{given.pairs / one.wall:.2f}", f"{one.start:.1f}",
-                    f"{one.job:.2f}", f"{one.cpu:.2f}", f"{100 * one.idle:.1f}", f"{base / (workers * one.wall):.2f}",
-                    f"{1e3 * cost[workers]:.2f}",
-                ))  # fmt: skip
-    head = (
-        "executor", "workers", "s", "pairs/s", "start, s", "a pair, s", "CPU, s", "idle, %", "efficiency",
-        "an empty job, ms",
-    )  # fmt: skip
-    print("\n".join(table(head, rows)))
-    print(*verdicts, sep="\n")
+        for _ in range(given.rounds):
+            for case, scheduling in plans.items():
+                runs[case].append(run(given.pairs, scheduling, Path(images), quicklook=given.quicklook))
+                print(*case, f"{runs[case][-1].wall:.1f} s", file=sys.stderr, flush=True)
+    found = {case: min(of) for case, of in runs.items()}
+    cost = {case: handing_out(scheduling) for case, scheduling in plans.items()}
+    verdicts = judged(found, cost)
+    text = page(given, found, cost, verdicts)
+    given.output.write_text(text, encoding="utf-8")
+    print(text)
     return 1 if failed(verdicts) else 0
 
 
-def measured(
-    executor: str, given: argparse.Namespace, images: Path
-) -> tuple[dict[int, Run], dict[int, float], list[Verdict]]:
-    """Run one executor with every number of workers."""
-    found, cost = {}, {}
-    for workers in given.workers:
-        scheduling = Scheduling(executor=executor, workers=workers, at_once=workers)
-        print(f"{executor}, {workers} workers", file=sys.stderr, flush=True)
-        found[workers] = min(
-            run(given.pairs, scheduling, images, quicklook=given.quicklook) for _ in range(given.rounds)
+def efficiency(found: dict[Case, Run], case: Case) -> float:
+    """Return the time of one worker over that of the cores that several have."""
+    executor, workers = case
+    alone = found.get((executor, 1))
+    return alone.wall / (min(workers, default_workers()) * found[case].wall) if alone else float("nan")
+
+
+def judged(found: dict[Case, Run], cost: dict[Case, float]) -> list[Verdict]:
+    """Judge what two workers have reached."""
+    verdicts = []
+    for case, one in found.items():
+        executor, workers = case
+        if workers == 2 <= default_workers():
+            overhead = 100 * cost[case] * workers / one.job
+            verdicts += [
+                at_least(f"{executor}: parallel efficiency of two workers", efficiency(found, case), EFFICIENCY,
+                         "{:.2f}"),
+                at_most(f"{executor}: handing out, % of the time of a pair", overhead, OVERHEAD, "{:.2f}"),
+                at_most(f"{executor}: without a pair, % of the time of the workers", 100 * one.idle, OVERHEAD,
+                        "{:.1f}"),
+            ]  # fmt: skip
+    return verdicts
+
+
+def page(given: argparse.Namespace, found: dict[Case, Run], cost: dict[Case, float], verdicts: list[Verdict]) -> str:
+    """Return the page."""
+    rows = [
+        (
+            executor, f"{workers}", f"{one.wall:.1f}", f"{given.pairs / one.wall:.2f}", f"{one.start:.1f}",
+            f"{one.job:.2f}", f"{one.cpu:.2f}", f"{100 * one.idle:.1f}",
+            f"{efficiency(found, (executor, workers)):.2f}", f"{1e3 * cost[executor, workers]:.2f}",
         )
-        cost[workers] = handing_out(scheduling)
-    first, last = given.workers[0], given.workers[-1]
-    efficiency = found[first].wall * first / (found[last].wall * last)
-    overhead = 100 * cost[last] * last / found[last].job
-    return found, cost, [
-        at_least(f"{executor}: parallel efficiency of {last} workers", efficiency, EFFICIENCY, "{:.2f}"),
-        at_most(f"{executor}: handing out, % of the time of a pair", overhead, OVERHEAD, "{:.2f}"),
+        for (executor, workers), one in found.items()
     ]  # fmt: skip
+    head = (
+        "executor", "workers", "wall s", "pairs/s", "start, s", "a pair, s", "CPU s a pair", "without a pair, %",
+        "efficiency", "an empty job, ms",
+    )  # fmt: skip
+    scenes = "Perito Moreno" if _real() else "a drawn scene of the size of Perito Moreno"
+    text = (
+        f"Written by `benchmarks/jobs.py` on {processor()} ({load()} at the end), Python {platform.python_version()}: "
+        f"{given.pairs} pairs of {scenes}, from the images to all results{', pictures' if given.quicklook else ''} "
+        f"included; the quickest of {given.rounds} runs, the executors in turn. Starting and ending the workers is in "
+        "the wall time. Efficiency: time of one worker / (time of several x cores that they have, of which this "
+        f"machine has {default_workers()})."
+    )
+    return "\n".join(["---", "orphan: true", "---", "", "# Whole pairs by threads, processes and Dask", "", text, "",
+                      *table(head, rows), "", "**Limits**", "", *(f"- {one}" for one in verdicts), ""])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -92,6 +92,9 @@ _LOCAL = {
     "distributed.scheduler.worker-saturation": 1.0,
     # Looks at what a job is doing a hundred times a second, which nobody asks for.
     "distributed.worker.profile.enabled": False,
+    # By default every process looks fifty times a second whether it is late.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "2s",
     # There are no results to spill, and a worker that pauses would wait for ever.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -212,7 +212,7 @@ def _done(jobs: Sequence[Job], scheduling: Scheduling, stop: Callable[[], bool])
 def _slim(job: Job, outcome: Outcome) -> Outcome:
     """Return the same with the texts that all have in common: from another process, each comes with its own."""
     numbers = {sys.intern(name): value for name, value in outcome.numbers.items()}
-    return replace(outcome, name=job.task.name, numbers=numbers)
+    return replace(outcome, name=job.task.name, begun=sys.intern(outcome.begun), numbers=numbers)
 
 
 def _failed(job: Job, lost: Lost) -> Outcome:

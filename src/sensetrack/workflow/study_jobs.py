@@ -29,7 +29,7 @@ FETCHED = "fetched"
 _NO_RESULT_DEPENDS_ON = ("max_memory", "fetch")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One scene or pair, and how it is to be done."""
 

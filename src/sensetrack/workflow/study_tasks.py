@@ -33,7 +33,7 @@ TASK = "task.json"
 _HIDDEN = ".study"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """One result: a folder, and the key of what it is made from."""
 
