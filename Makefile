@@ -37,14 +37,15 @@ docs: $(VENV)/.check  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.bench  ## Measure, and write the tables in docs/benchmarks*.md and docs/accuracy.md.
-	@missed=0; for script in run accuracy subpixel engine complex_chips sar slc stack; do $(BIN)/python benchmarks/$$script.py || missed=1; done; \
+	@missed=0; for script in run accuracy subpixel engine complex_chips sar slc stack jobs batch; do $(BIN)/python benchmarks/$$script.py || missed=1; done; \
 	$(BIN)/python examples/shirase/offline.py --size whole || missed=1; exit $$missed
 
 faults: $(VENV)/.test  ## Kill and interrupt studies again and again, and write docs/benchmarks-faults.md.
 	$(BIN)/python benchmarks/faults.py
 
-soak: $(VENV)/.bench  ## Measure memory and time of scenes of full size, and write docs/benchmarks-scaling.md and -sar.md.
-	@missed=0; $(BIN)/python benchmarks/scaling.py || missed=1; $(BIN)/python benchmarks/sar.py --full || missed=1; exit $$missed
+soak: $(VENV)/.bench  ## Scenes of full size, and an hour of killed workers; writes docs/benchmarks-scaling.md, -sar.md, -soak.md.
+	@missed=0; $(BIN)/python benchmarks/scaling.py || missed=1; $(BIN)/python benchmarks/sar.py --full || missed=1; \
+	$(BIN)/python benchmarks/batch.py --soak 60 || missed=1; exit $$missed
 
 clean:  ## Remove everything that was made, the environment included.
 	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated sensetrack-demo

@@ -1,4 +1,4 @@
-"""Run a study of ten thousand small pairs, some of them bad: docs/benchmarks-batch.md.
+"""Run a study of ten thousand small pairs, some of them bad: docs/benchmarks-batch.md, docs/benchmarks-soak.md.
 
 Whether all failures are named and nothing else, memory and open files meanwhile, pairs a second, a run that is killed
 and goes on. With --soak, batches again and again while a worker is killed every minute. Prints pass or FAIL for each
@@ -31,7 +31,7 @@ from batch_scenes import Batch, write_batch
 from machine import cpu_seconds, load, processor
 from verdict import Verdict, at_least, at_most, failed, table
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-batch.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 RATE = 50.0
 """Pairs a second on two cores, at least."""
 SLOPE = 1.0
@@ -299,7 +299,9 @@ def page(run: Measured, parts: list[str]) -> str:
         f"{counts['constant']} have one without texture, whose posts are all flagged. The ground moves by known steps, "
         "and the median offset of every other pair has to say so."
     )
-    title = "# A batch of ten thousand pairs" if given.soak is None else "# A soak: batches whose workers are killed"
+    title = "# A batch of ten thousand pairs"
+    if given.soak is not None:
+        title = f"# Batches whose workers are killed, for {given.soak:g} minutes"
     lines = ["---", "orphan: true", "---", "", title, "", made, "", of, "", *parts, "", "**Limits**", "",
              *(f"- {verdict}" for verdict in run.verdicts), ""]  # fmt: skip
     return "\n".join(lines)
@@ -314,7 +316,7 @@ def main() -> int:
     parser.add_argument("--soak", type=float, help="minutes")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between workers that are killed")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--output", type=Path, help="default: docs/benchmarks-batch.md; of --soak: none")
+    parser.add_argument("--output", type=Path, help="default: docs/benchmarks-batch.md, or -soak.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sensetrack-batch-") as name:
         run = Measured(given, Path(name), write_batch(Path(name) / "study", given.pairs, given.seed))
@@ -330,9 +332,8 @@ def main() -> int:
             parts = [*table(head, rows), "", f"`--dry-run` with nothing known: {plan:.1f} s.", "",
                      killed(run, given.executors[0])]  # fmt: skip
         text = page(run, parts)
-    output = given.output or (PAGE if given.soak is None else None)
-    if output is not None:
-        output.write_text(text, encoding="utf-8")
+    output = given.output or DOCS / f"benchmarks-{'batch' if given.soak is None else 'soak'}.md"
+    output.write_text(text, encoding="utf-8")
     print(text)
     return 1 if failed(run.verdicts) else 0
 

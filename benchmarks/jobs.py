@@ -204,8 +204,10 @@ def page(given: argparse.Namespace, found: dict[Case, Run], cost: dict[Case, flo
         "the wall time. Efficiency: time of one worker / (time of several x cores that they have, of which this "
         f"machine has {default_workers()})."
     )
-    return "\n".join(["---", "orphan: true", "---", "", "# Whole pairs by threads, processes and Dask", "", text, "",
-                      *table(head, rows), "", "**Limits**", "", *(f"- {one}" for one in verdicts), ""])  # fmt: skip
+    title = "# Whole pairs by threads, processes and Dask"
+    lines = ["---", "orphan: true", "---", "", title, "", text, "", "% begin", "",
+             *table(head, rows), "", "% end", "", "**Limits**", "", *(f"- {one}" for one in verdicts), ""]  # fmt: skip
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def test_many_jobs_run_beside_each_other_and_few_share_the_cores():
     assert shared(3, executor="threads", workers=8, at_once=8) == (3, 2)
     assert shared(1, executor="threads", workers=8) == (1, 8)
     assert shared(100, executor="threads", workers=8) == (1, 8)
-    assert shared(100, executor="auto", workers=8) == (8, 1)
-    assert shared(10, executor="auto", workers=8) == (8, 1)
+    assert shared(24, executor="auto", workers=8) == (8, 1)
+    assert shared(23, executor="auto", workers=8) == (1, 8)
     assert shared(100, executor="auto", workers=1) == (1, 1)
 
 
@@ -44,10 +44,10 @@ def test_memory_is_shared_out_and_fewer_jobs_run_where_it_is_short():
     assert shared(100, executor="processes", max_memory="2GB") == Levels(4, Share(2, 500_000_000))
     assert shared(100, executor="dask", max_memory="40GB") == Levels(8, Share(1, 5_000_000_000))
     # Threads have their libraries in common.
-    assert shared(100, at_once=8, max_memory="2GB") == Levels(8, Share(1, 512_500_000))
-    assert shared(100, at_once=8, max_memory="1GB") == Levels(3, Share(2, 533_333_333))
+    assert shared(100, at_once=8, max_memory="2GB") == Levels(8, Share(1, 565_000_000))
+    assert shared(100, at_once=8, max_memory="1GB") == Levels(4, Share(2, 520_000_000))
     assert shared(100, max_memory="1GB") == Levels(1, Share(8, 1_000_000_000))
-    assert Share(1, 512_500_000).beside_libraries == 212_500_000
+    assert Share(1, 565_000_000).beside_libraries == 205_000_000
     # Workers elsewhere know what they have.
     assert shared(1, executor="dask", scheduler="tcp://head:1", max_memory="2GB").share == Share(1)
 

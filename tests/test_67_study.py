@@ -97,7 +97,7 @@ def test_a_limit_of_memory_redoes_nothing(study):
 def test_memory_of_a_run_is_shared_out_to_its_pairs(study):
     assert again(study, "--max-memory", "1GB", "--workers", "2", "--set", "track.parameters.chip=32") != set()
     records = [json.loads(path.read_text("utf-8")) for path in study.parent.glob("results/pairs/*/run.json")]
-    assert {record["configuration"]["max_memory"] for record in records} == {700_000_000}
+    assert {record["configuration"]["max_memory"] for record in records} == {640_000_000}
     assert len(records) == len(PAIRS)
 
 
@@ -106,9 +106,17 @@ def test_a_pair_that_was_too_large_for_its_share_is_tried_again_with_more(study,
     narrow = cli("run", study, "--max-memory", "500MB", "--set", "track.parameters.chip=32")
     assert narrow.code == 4
     report = json.loads((study.parent / "results" / "report.json").read_text(encoding="utf-8"))
-    assert "more than the 200 MB of --max-memory" in report["pairs"][0]["error"]
+    assert "more than the 140 MB of --max-memory" in report["pairs"][0]["error"]
     monkeypatch.undo()
     assert again(study, "--set", "track.parameters.chip=32") == PAIRS | {"stack"}
+
+
+def test_pairs_that_are_too_large_for_their_share_are_matched_one_at_a_time(study, monkeypatch):
+    settings = ("--set", "track.parameters.chip=32", "--workers", "2", "--at-once", "2", "--executor", "threads")
+    monkeypatch.setattr(memory, "PER_POST", 3 * 10**7)
+    assert again(study, "--max-memory", "1GB", *settings) == PAIRS | {"stack"}
+    counts = begun(study.parent / "results")
+    assert {counts[name] for name in PAIRS} == {3}  # for the first study, in vain, and alone
 
 
 def test_a_study_says_where_its_pairs_are_matched(study, cli):

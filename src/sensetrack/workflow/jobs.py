@@ -139,6 +139,7 @@ def levels(number: int, scheduling: Scheduling) -> Levels:
     Many jobs run beside each other with one thread each; of fewer jobs than cores, each has several threads. In threads
     of this process one has them all, where nothing else is said: two large pairs would need twice the memory.
     """
+    scheduling = settled(number, scheduling)
     workers = default_workers() if scheduling.workers is None else scheduling.workers
     most = scheduling.at_once or (1 if scheduling.executor == "threads" else workers)
     at_once = max(1, min(number, workers, most))

@@ -33,7 +33,7 @@ def workers_within(limit: int, workers: int | None, algorithm: OTAlgorithm, shap
     Parameters
     ----------
     limit : int
-        Bytes for tiles and posts. Libraries and what they keep open come on top: about 300 MB.
+        Bytes for tiles and posts. Those of libraries come on top: `sensetrack.workflow.limits.LIBRARIES`.
     shape : (int, int)
         Rows and columns of the images.
 

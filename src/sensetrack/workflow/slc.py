@@ -36,6 +36,7 @@ from sensetrack.snap_gpt.aoi import AOI
 from sensetrack.workflow.ahead import ahead
 from sensetrack.workflow.executors import default_workers, threads
 from sensetrack.workflow.laps import Laps
+from sensetrack.workflow.limits import LIBRARIES
 from sensetrack.workflow.pipeline import notes_of
 from sensetrack.workflow.record import flag_shares, write_record
 from sensetrack.workflow.scenes import refuse_product
@@ -67,8 +68,6 @@ _TILE = (1600, 1536)
 """Lines and samples that `measure` works on at a time, at most."""
 _PER_PIXEL = 190
 """Bytes that a pixel of them takes, bringing it there included: measured, rounded up."""
-_BESIDES = 360_000_000
-"""Bytes that libraries and what they keep open take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,12 +274,11 @@ def workers_for(config: SlcConfig, workers: int | None, days: float = 0.0) -> in
     )
     each = _PER_PIXEL * tile
     wanted = default_workers() if workers is None else workers
-    allowed = (config.max_memory - _BESIDES) // each
+    allowed = (config.max_memory - LIBRARIES) // each
     if allowed < 1:
-        message = (
-            f"a worker needs about {(_BESIDES + each) / 1e9:.1f} GB, more than the {config.max_memory / 1e9:.1f} GB of "
-        )
-        raise MemoryLimitError(f"{message}--max-memory", advice="raise it, or search less")
+        limit = f"the {config.max_memory / 1e9:.1f} GB of --max-memory"
+        text = f"a worker needs about {(LIBRARIES + each) / 1e9:.1f} GB, more than {limit}"
+        raise MemoryLimitError(text, advice="raise it, or search less")
     if allowed < wanted:
         log.info("%d instead of %d workers, to keep within %.1f GB", allowed, wanted, config.max_memory / 1e9)
     return min(wanted, allowed)

@@ -178,7 +178,7 @@ def run_study(
             log.info("%d of %d pairs to match", len(plan.todo), len(plan.jobs))
         if advance is not None and ready:
             advance(0, len(ready))
-        with closing(_done(ready, scheduling, stop)) as finished:
+        with closing(_matched(ready, scheduling, stop)) as finished:
             for number, outcome in enumerate(finished, start=1):
                 outcomes[outcome.name] = outcome
                 if outcome.status == "failed":
@@ -200,6 +200,23 @@ def run_study(
 
 def _never() -> bool:
     return False
+
+
+def _matched(jobs: Sequence[Job], scheduling: Scheduling, stop: Callable[[], bool]) -> Generator[Outcome]:
+    """Do jobs; those that are too large for their share of the memory again, one at a time with all of it."""
+    plan, large = levels(len(jobs), scheduling), set()
+    shared = plan.at_once > 1 and plan.share.memory is not None
+    with closing(_done(jobs, scheduling, stop)) as finished:
+        for outcome in finished:
+            if outcome.short and shared:
+                large.add(outcome.name)
+            else:
+                yield outcome
+    if large:
+        log.info("%d pairs need more memory than their share, and are matched one at a time", len(large))
+        again = [job for job in jobs if job.task.name in large]
+        with closing(_done(again, scheduling.changed({"at_once": 1}), stop)) as finished:
+            yield from finished
 
 
 def _done(jobs: Sequence[Job], scheduling: Scheduling, stop: Callable[[], bool]) -> Generator[Outcome]:

@@ -58,6 +58,8 @@ class Outcome:
     """That the error would have ended a command of its own with."""
     numbers: dict[str, Any] = field(default_factory=dict)
     """For the report."""
+    short: bool = False
+    """Whether it failed because it may take too little memory."""
     removed: bool = False
     """Whether its files have been removed since, as `Ledger.forget` does."""
 
@@ -230,7 +232,8 @@ def carry_out(task: Task, folder: str, work: Callable[[Path], dict[str, Any]], l
             log.error("%s", error)  # noqa: TRY400  one line; the cause is the disk
             raise
         except Exception as error:
-            outcome = Outcome(task.name, "failed", began, _since(clock), *_told(error))
+            short = isinstance(error, MemoryLimitError)
+            outcome = Outcome(task.name, "failed", began, _since(clock), *_told(error), short=short)
             log.error("%s", outcome.error)  # noqa: TRY400
             log.debug("%s", traceback.format_exc())
             ledger.remove(target)  # of other inputs: it would be taken for this one's
