@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -178,10 +178,14 @@ class Image(Bands):
         """(rows, cols), True = usable in every band (read now where pixels are on disk)."""
         return self._valid(self.image, slice(0, self.height), slice(0, self.width))
 
-    @cached_property
+    @property
     def scaled(self) -> Scaled:
         """The image in spreads from its median; its sample of the pixels is read once, when first asked for."""
-        return Scaled(self)
+        # Not a cached_property: in Python 3.11 these make two images wait for each other.
+        if "_scaled" not in vars(self):
+            vars(self)["_scaled"] = Scaled(self)
+        found: Scaled = vars(self)["_scaled"]
+        return found
 
     def _with_pixels(self, pixels: Source, names: tuple[str, ...]) -> Image:
         return Image(
@@ -368,7 +372,8 @@ class OTAlgorithm(Parameters, ABC):
                 f"an overlap of {rows} x {cols} px is smaller than one chip of {chips.chip[0]} x {chips.chip[1]} px"
             )
             raise NoMatchError(message, advice="choose a smaller chip or a larger area")
-        scene = Scene((reference.scaled, secondary.scaled), chips, gross, prior, limits)
+        first, second = mapper(attrgetter("scaled"), (reference, secondary))
+        scene = Scene((first, second), chips, gross, prior, limits)
         out, measured = Layers(chips.shape), self.aim(scene, mapper)
 
         def job(block: blocks.Block) -> Match:
