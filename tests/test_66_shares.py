@@ -9,7 +9,7 @@ import pytest
 
 from job_work import Job, do
 from sensetrack.errors import ConfigError
-from sensetrack.workflow.jobs import Levels, Scheduling, levels, run_jobs
+from sensetrack.workflow.jobs import Levels, Scheduling, here, levels, run_jobs
 from sensetrack.workflow.limits import Share
 
 
@@ -49,7 +49,9 @@ def test_memory_is_shared_out_and_fewer_jobs_run_where_it_is_short():
     assert shared(100, max_memory="1GB") == Levels(1, Share(8, 1_000_000_000))
     assert Share(1, 565_000_000).beside_libraries == 205_000_000
     # Workers elsewhere know what they have.
-    assert shared(1, executor="dask", scheduler="tcp://head:1", max_memory="2GB").share == Share(1)
+    elsewhere = {"executor": "dask", "scheduler": "tcp://head:1", "max_memory": "2GB"}
+    assert shared(1, **elsewhere).share == Share(1)
+    assert here(Scheduling(workers=3, **elsewhere)) == Share(3, 2_000_000_000)
 
 
 def test_a_worker_of_dask_tells_its_jobs_what_it_has():

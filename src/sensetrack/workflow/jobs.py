@@ -153,6 +153,11 @@ def levels(number: int, scheduling: Scheduling) -> Levels:
     return Levels(at_once, Share(max(1, workers // at_once), memory))
 
 
+def here(scheduling: Scheduling) -> Share:
+    """Return what one job may use that is done by this process, whoever does the others."""
+    return levels(1, Scheduling(workers=scheduling.workers, max_memory=scheduling.max_memory)).share
+
+
 @dataclass(frozen=True)
 class Lost:
     """What stands in the place of a result where no worker has survived the job."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensetrack.errors import ConfigError, OutputError
 from sensetrack.stack.network import network, passes_of
-from sensetrack.workflow.jobs import Lost, levels, run_jobs
+from sensetrack.workflow.jobs import Lost, here, levels, run_jobs
 from sensetrack.workflow.study_jobs import PAIRS, SCENES, Work, do_job
 from sensetrack.workflow.study_lock import only_run
 from sensetrack.workflow.study_report import Report
@@ -321,7 +321,7 @@ def _stack(plan: Plan, outcomes: dict[str, Outcome], scheduling: Scheduling, lev
     task = _stack_task(plan.work, plan.jobs, outcomes)
     if task is None or config is None:
         return None
-    share = levels(1, scheduling).share
+    share = here(scheduling)
     ledger = Ledger(study.folder)
     folders = [ledger.folder / job.task.target for job in plan.jobs if outcomes[job.task.name].status == "done"]
     done = ledger.done(task)
