@@ -21,8 +21,9 @@ from sensetrack.pictures.legend import (
     draw_legend,
     draw_titles,
     drawing,
+    drawn,
     hatching,
-    print_figure,
+    print_dots,
 )
 from sensetrack.pictures.ramps import COVERED, round_up
 
@@ -127,7 +128,8 @@ def draw_quicklook(
         figure, _ = compose(
             posts, legend, plan(extent, metres), backdrop, extent, title=title, subtitle=subtitle, dpi=dpi
         )
-        print_figure(figure, path)
+        dots = drawn(figure)
+    print_dots(dots, path, dpi)
 
 
 def compose(
@@ -206,9 +208,10 @@ def _draw_backdrop(ax: Axes, backdrop: Array, extent: tuple[int, int]) -> None:
     there = np.isfinite(grey)
     low, high = np.percentile(grey[there], [2, 98]) if there.any() else (0.0, 1.0)
     level = np.clip((np.where(there, grey, low) - low) / (high - low if high > low else 1.0), 0, 1)
-    picture = np.repeat((0.06 + 0.90 * level)[..., None], 3, axis=2)
-    picture[~there] = _PAPER
-    ax.imshow(picture.astype(np.float32), extent=(0, extent[1], extent[0], 0), aspect="auto", zorder=1)
+    picture = np.repeat(np.round(255 * (0.06 + 0.90 * level)).astype(np.uint8)[..., None], 4, axis=2)
+    picture[~there, :3] = np.round(255 * np.array(_PAPER))
+    picture[..., 3] = 255
+    ax.imshow(picture, extent=(0, extent[1], extent[0], 0), aspect="auto", zorder=1)
 
 
 def _draw_hatching(ax: Axes, posts: Posts, extent: tuple[int, int], dots: tuple[float, float]) -> None:
