@@ -144,7 +144,7 @@ def hatching(bad: Array) -> Array:
     shade = 0.95 * (1 - line / alpha) + 0.12 * line / alpha
     across = np.round(255 * np.stack([shade, shade, shade, alpha], axis=-1)).astype(np.uint8)
     row, col = (np.arange(size) for size in bad.shape)
-    out = across[(row[:, None] + col) % line.size]
+    out: Array = across[(row[:, None] + col) % line.size]
     out[..., 3] *= bad
     return out
 
