@@ -69,8 +69,8 @@ class Scaled:
 
     def __init__(self, image: Image) -> None:
         self.image = image
-        # 64 windows of 32 x 32 px tell the median to a few thousandths of the spread.
-        sample = np.concatenate([v[ok] for v, ok in sample_windows(image, per_side=8, size=32)])
+        # A quarter of a megapixel tells the median to a few thousandths of the spread.
+        sample = np.concatenate([v[ok] for v, ok in sample_windows(image, per_side=8)])
         sample = sample.astype(np.uint8) if sample.dtype == bool else sample
         low, middle, high = np.percentile(sample, (2, 50, 98)) if sample.size else (0.0, 0.0, 1.0)
         self.middle = float(middle)
