@@ -181,9 +181,8 @@ def _slc(job: Job, share: Share, part: Path) -> dict[str, Any]:
         from sensetrack.workflow.slc_fetch import with_fetched
 
         with only_fetching(ledger.hidden):
-            config = with_fetched(reference, secondary, config, ledger.folder / FETCHED).model_copy(
-                update={"fetch": False}
-            )
+            config = with_fetched(reference, secondary, config, ledger.folder / FETCHED)
+        config = config.model_copy(update={"fetch": False})
     kept = ledger.hidden / "bursts" / job.task.name
     record = run_slc(reference, secondary, part, config, kept=kept, workers=share.workers)
     shutil.rmtree(kept, ignore_errors=True)
